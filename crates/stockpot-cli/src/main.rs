@@ -1,0 +1,2 @@
+//! The `stockpot` program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! stockpot-library
