@@ -1,1 +1,28 @@
-//! stockpot-kernels
+//! The hot CPU operations: convolutions in all their directions, dense layers, and the small
+//! passes around them, on plain `f32` slices in `[batch, height, width, channel]` order.
+//!
+//! The only home of SIMD in stockpot. Knows nothing of networks, faces or files: shapes come in as
+//! numbers, results go into slices that the caller owns, and nothing is allocated per call but a
+//! few kilobytes of pointers.
+//!
+//! Start with [`gather`] (one description that covers a convolution forward, its input gradient
+//! and the phase-decomposed up-sampling convolution), then [`matmul`] (the implicit matrix product
+//! over it) and [`weight_grad`] (the transposed product). [`conv`] turns layer shapes into gathers.
+//!
+//! Every result is a fixed sum in a fixed order: it does not depend on the number of threads.
+
+pub mod conv;
+pub mod gather;
+pub mod isa;
+pub mod matmul;
+mod micro;
+pub mod pack;
+pub mod pointwise;
+pub mod weight_grad;
+
+pub use conv::{Activation, ConvGeometry, ConvShape, PackedConv, UpConvShape};
+pub use gather::Gather;
+pub use isa::{Isa, vectorise};
+pub use matmul::{Epilogue, matmul};
+pub use pack::{PackSource, PackedMatrix};
+pub use weight_grad::weight_grad;

@@ -1,0 +1,134 @@
+//! Weights rearranged for the matrix product: panels of a few columns, all depths of a panel
+//! contiguous, the last panel padded with zeros.
+
+use rayon::prelude::*;
+
+use crate::isa::Isa;
+
+/// Columns of a panel on each instruction set: two registers of sixteen, two of eight, or eight.
+pub(crate) const fn panel_width(isa: Isa) -> usize {
+    match isa {
+        Isa::Avx512 => 32,
+        Isa::Avx2 => 16,
+        Isa::Portable => 8,
+    }
+}
+
+/// Where element `(tap, channel, column)` of a matrix lies in a weight slice:
+/// `tap_offsets[tap] + channel * channel_stride + column * column_stride`.
+#[derive(Debug, Clone)]
+pub struct PackSource<'a> {
+    /// The weights.
+    pub weights: &'a [f32],
+    /// Start of each tap.
+    pub tap_offsets: &'a [usize],
+    /// Channels a tap reads.
+    pub channels: usize,
+    /// Numbers from one channel to the next.
+    pub channel_stride: usize,
+    /// Columns (output channels).
+    pub columns: usize,
+    /// Numbers from one column to the next; this or `channel_stride` is 1.
+    pub column_stride: usize,
+}
+
+/// A packed matrix of `depth` x `columns`, reusable without new memory.
+#[derive(Debug, Clone)]
+pub struct PackedMatrix {
+    pub(crate) isa: Isa,
+    pub(crate) depth: usize,
+    pub(crate) columns: usize,
+    pub(crate) panels: Vec<f32>,
+}
+
+impl PackedMatrix {
+    /// An empty matrix for this processor's best instruction set.
+    pub fn empty() -> Self {
+        Self::empty_for(Isa::best())
+    }
+
+    /// An empty matrix for a given instruction set (which must be available).
+    pub fn empty_for(isa: Isa) -> Self {
+        assert!(
+            Isa::available().contains(&isa),
+            "this processor has no {}",
+            isa.name()
+        );
+        Self {
+            isa,
+            depth: 0,
+            columns: 0,
+            panels: Vec::new(),
+        }
+    }
+
+    /// Rows of the matrix.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Columns of the matrix.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Fills the matrix from `source`, keeping the memory it has.
+    ///
+    /// # Panics
+    /// If an element of `source` lies outside its weights.
+    pub fn pack(&mut self, source: &PackSource<'_>) {
+        let width = panel_width(self.isa);
+        self.depth = source.tap_offsets.len() * source.channels;
+        self.columns = source.columns;
+        let panel_len = self.depth * width;
+        let panels = source.columns.div_ceil(width);
+        self.panels.resize(panel_len * panels, 0.0);
+        if panel_len == 0 {
+            return;
+        }
+        self.panels
+            .par_chunks_mut(panel_len)
+            .enumerate()
+            .for_each(|(p, panel)| {
+                let first = p * width;
+                let valid = width.min(source.columns - first);
+                for (t, base) in source.tap_offsets.iter().enumerate() {
+                    let rows = &mut panel[t * source.channels * width..][..source.channels * width];
+                    pack_tap(
+                        rows,
+                        source,
+                        base + first * source.column_stride,
+                        valid,
+                        width,
+                    );
+                }
+            });
+    }
+}
+
+fn pack_tap(rows: &mut [f32], source: &PackSource<'_>, base: usize, valid: usize, width: usize) {
+    if source.column_stride == 1 {
+        for (c, row) in rows.chunks_exact_mut(width).enumerate() {
+            let from = &source.weights[base + c * source.channel_stride..][..valid];
+            row[..valid].copy_from_slice(from);
+            row[valid..].fill(0.0);
+        }
+        return;
+    }
+    // Transposed: walk along the contiguous channels of each column, sixteen rows at a time so
+    // that the written lines stay in the first cache.
+    const BLOCK: usize = 16;
+    for (block, rows) in rows.chunks_mut(width * BLOCK).enumerate() {
+        let first = block * BLOCK;
+        let count = rows.len() / width;
+        for column in 0..valid {
+            let at = base + column * source.column_stride + first * source.channel_stride;
+            for k in 0..count {
+                rows[k * width + column] = source.weights[at + k * source.channel_stride];
+            }
+        }
+        for row in rows.chunks_exact_mut(width) {
+            row[valid..].fill(0.0);
+        }
+    }
+}

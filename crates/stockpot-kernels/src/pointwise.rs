@@ -1,0 +1,128 @@
+//! The small passes around the products: rectifier backward with bias gradient, RMS norm, sigmoid,
+//! rearrangements of pixels.
+
+use rayon::prelude::*;
+
+use crate::isa::vectorise;
+
+/// Rows of a fixed stretch, so that sums do not depend on the number of threads.
+const STRETCH: usize = 4096;
+
+/// Backward of `y = max(v, slope * v)` in place, and the bias gradient.
+///
+/// `grad[i] *= slope` wherever `output[i] <= 0`; then the columns of `grad` (rows of `channels`)
+/// are added to `bias_grad` (when there is one).
+///
+/// # Panics
+/// If lengths do not fit: a bug of the caller.
+pub fn leaky_backward(
+    output: &[f32],
+    slope: f32,
+    grad: &mut [f32],
+    channels: usize,
+    bias_grad: Option<&mut [f32]>,
+) {
+    assert_eq!(output.len(), grad.len());
+    let len = STRETCH * channels;
+    let sums: Vec<Vec<f32>> = grad
+        .par_chunks_mut(len)
+        .zip(output.par_chunks(len))
+        .map(|(grad, output)| {
+            vectorise(
+                #[inline(always)]
+                || {
+                    let mut sum = vec![0.0f32; channels];
+                    for (g, y) in grad
+                        .chunks_exact_mut(channels)
+                        .zip(output.chunks_exact(channels))
+                    {
+                        for ((g, y), s) in g.iter_mut().zip(y).zip(&mut sum) {
+                            let factor = if *y > 0.0 { 1.0 } else { slope };
+                            *g *= factor;
+                            *s += *g;
+                        }
+                    }
+                    sum
+                },
+            )
+        })
+        .collect();
+    if let Some(bias_grad) = bias_grad {
+        assert_eq!(bias_grad.len(), channels);
+        for sum in sums {
+            bias_grad.iter_mut().zip(sum).for_each(|(b, s)| *b += s);
+        }
+    }
+}
+
+/// RMS norm without gain: `y = x / sqrt(mean(x²) + eps)` over each row (Zhang and Sennrich 2019).
+/// Returns nothing but `y`; the inverse root is found again from `x` in the backward pass.
+pub fn rms_norm(x: &[f32], row: usize, y: &mut [f32]) {
+    for (x, y) in x.chunks_exact(row).zip(y.chunks_exact_mut(row)) {
+        let inverse = inverse_rms(x);
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = x * inverse);
+    }
+}
+
+/// Gradient of [`rms_norm`] with respect to `x`.
+pub fn rms_norm_backward(x: &[f32], grad_y: &[f32], row: usize, grad_x: &mut [f32]) {
+    let rows = x.chunks_exact(row).zip(grad_y.chunks_exact(row));
+    for ((x, gy), gx) in rows.zip(grad_x.chunks_exact_mut(row)) {
+        let r = inverse_rms(x);
+        let dot: f32 = x.iter().zip(gy).map(|(x, g)| x * g).sum();
+        let k = r * r * r * dot / row as f32;
+        for ((gx, gy), x) in gx.iter_mut().zip(gy).zip(x) {
+            *gx = r * gy - k * x;
+        }
+    }
+}
+
+fn inverse_rms(x: &[f32]) -> f32 {
+    const EPS: f32 = 1e-6;
+    let mean: f32 = x.iter().map(|v| v * v).sum::<f32>() / x.len() as f32;
+    1.0 / (mean + EPS).sqrt()
+}
+
+/// Logistic function in place.
+pub fn sigmoid(values: &mut [f32]) {
+    values.par_chunks_mut(STRETCH).for_each(|part| {
+        part.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp()));
+    });
+}
+
+/// Gradient of [`sigmoid`] in place, from its output.
+pub fn sigmoid_backward(output: &[f32], grad: &mut [f32]) {
+    assert_eq!(output.len(), grad.len());
+    grad.iter_mut()
+        .zip(output)
+        .for_each(|(g, y)| *g *= y * (1.0 - y));
+}
+
+/// 2x2 blocks of pixels become channels: `[b, 2h, 2w, c]` to `[b, h, w, 4c]`, block position
+/// slowest (`(row * 2 + column) * c + channel`).
+pub fn space_to_depth(x: &[f32], batch: usize, h: usize, w: usize, c: usize, y: &mut [f32]) {
+    each_block_run(batch, h, w, c, |fine, deep| {
+        y[deep..deep + c].copy_from_slice(&x[fine..fine + c])
+    });
+}
+
+/// The way back, `[b, h, w, 4c]` to `[b, 2h, 2w, c]`: the pixel shuffle of 2018 (block position
+/// slowest, as TensorFlow's `depth_to_space`). Also the gradient of [`space_to_depth`].
+pub fn depth_to_space(x: &[f32], batch: usize, h: usize, w: usize, c: usize, y: &mut [f32]) {
+    each_block_run(batch, h, w, c, |fine, deep| {
+        y[fine..fine + c].copy_from_slice(&x[deep..deep + c])
+    });
+}
+
+/// Calls `visit(offset in the fine picture, offset in the deep one)` for each run of `c` numbers.
+fn each_block_run(batch: usize, h: usize, w: usize, c: usize, mut visit: impl FnMut(usize, usize)) {
+    for row in 0..batch * h {
+        for x in 0..w {
+            for block in 0..4 {
+                let fine = ((row * 2 + block / 2) * (2 * w) + 2 * x + block % 2) * c;
+                let deep = ((row * w + x) * 4 + block) * c;
+                visit(fine, deep);
+            }
+        }
+    }
+}
