@@ -1,1 +1,56 @@
-//! stockpot-library
+//! The library: the folder that holds persons, their consent, encoder and decoder states and runs.
+//!
+//! Plain files, no GPU, no network. What is written once never changes: [objects](Library::get_object)
+//! are bytes named by their BLAKE3, [records](Record) are small JSON files named the same way, each
+//! naming its parents. Only the *refs* change: which encoder state is current, and each person's
+//! decoder and consent. Refs move together or not at all, also when the program is killed in between.
+//!
+//! Knows nothing of networks, videos, faces, clocks or the terminal: bytes, names and times are
+//! passed in, plain values come out. The files are described in `docs/formats/library.md`.
+//!
+//! Start with [`Library`] (reading, needs no lock), [`Writer`] (changing, one at a time) and
+//! [`RunCommit`] (what a training run leaves behind).
+
+mod commit;
+mod consent;
+mod disk;
+mod error;
+mod layout;
+mod library;
+mod lock;
+mod log;
+mod objects;
+mod persons;
+mod record;
+mod refs;
+mod run_id;
+mod show;
+mod status;
+mod store;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use commit::{CommitReport, EncoderChoice, NewDecoder, NewState, RunCommit, StartingPoint};
+pub use consent::{Consent, ConsentSource, Consented};
+pub use error::{Error, Moved, Result};
+pub use library::{InitOptions, Library, Writer};
+pub use lock::LockHolder;
+pub use log::{LogReport, LogRow, LogState};
+pub use objects::MAX_OBJECT_BYTES;
+pub use persons::{PersonSummary, RemovalReport};
+pub use record::{
+    ConsentBasis, ConsentRecord, DecoderForm, DecoderStateRecord, EncoderStateRecord,
+    MAX_RECORD_BYTES, Metrics, PersonRecord, Record, RunRecord, StatesNamed, Stored,
+};
+pub use run_id::{BadRunId, RunId};
+pub use show::{PersonDetail, Shown};
+pub use status::{DecoderStatus, EncoderStatus, PersonStatus, StatusReport};
+pub use verify::{Finding, FindingKind, VerifyReport};
+
+/// The newest library format that this software reads and the one that it writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What is written into records as the software that made them.
+pub const SOFTWARE: &str = concat!("stockpot ", env!("CARGO_PKG_VERSION"));
