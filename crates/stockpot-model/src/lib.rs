@@ -1,1 +1,27 @@
-//! stockpot-model
+//! The networks: one shared encoder, one decoder per person, as data.
+//!
+//! A network is a [`Graph`] of a dozen operators; [`Family`] names one, [`Network`] holds its two
+//! halves. [`Plan`] executes a graph on the CPU with every buffer allocated beforehand; another
+//! executor may interpret the same graphs elsewhere. Weights are one flat buffer with named parts
+//! ([`Params`]), stored as safetensors.
+//!
+//! Knows nothing of losses, optimisers, files or persons' names. Start with [`family`], then
+//! [`graph`].
+
+pub mod classic;
+pub mod comb;
+pub mod error;
+pub mod family;
+pub mod graph;
+pub mod network;
+pub mod params;
+pub mod plan;
+mod plan_backward;
+pub mod weights_file;
+
+pub use error::Error;
+pub use family::{CombSize, Family, Kind};
+pub use graph::{Graph, GraphBuilder, NodeId, Op, Shape};
+pub use network::Network;
+pub use params::{Init, Layout, ParamSpec, Params};
+pub use plan::Plan;

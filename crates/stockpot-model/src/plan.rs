@@ -1,0 +1,438 @@
+//! Runs a graph on the CPU at a fixed batch: every buffer is allocated once, weights are packed once
+//! per change, and nothing is allocated in the loop but pointers.
+//!
+//! `load` weights, `forward` a batch, and (for training plans) `backward` from the gradient of the
+//! output. The backward half lies in `plan_backward`.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use stockpot_kernels::{
+    ConvShape, Epilogue, Gather, PackSource, PackedMatrix, UpConvShape, matmul, pointwise,
+};
+
+use crate::graph::{Graph, NodeId, Op, Shape};
+use crate::params::Params;
+
+/// Packed weights of one node.
+#[derive(Debug)]
+pub(crate) enum Layer {
+    /// Nothing to pack.
+    None,
+    /// A convolution.
+    Conv(Box<ConvLayer>),
+    /// A doubling convolution.
+    UpConv(Box<UpConvLayer>),
+    /// A dense layer.
+    Dense(Box<DenseLayer>),
+}
+
+#[derive(Debug)]
+pub(crate) struct ConvLayer {
+    pub shape: ConvShape,
+    pub forward: Gather,
+    pub packed: PackedMatrix,
+    pub input_grads: Vec<(Gather, Vec<usize>, PackedMatrix)>,
+    /// Whether the input-gradient phases reach every input pixel.
+    pub covers: bool,
+    pub bias: Vec<f32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct UpConvLayer {
+    pub shape: UpConvShape,
+    pub forward: [Gather; 4],
+    pub packed: [PackedMatrix; 4],
+    pub input_grad: Gather,
+    pub packed_grad: PackedMatrix,
+    pub phases: Vec<f32>,
+    pub phase_grad: Vec<f32>,
+    pub bias: Vec<f32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DenseLayer {
+    pub forward: Gather,
+    pub packed: PackedMatrix,
+    pub input_grad: Gather,
+    pub packed_grad: PackedMatrix,
+    pub bias: Vec<f32>,
+}
+
+/// A graph with all its buffers at one batch size.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) batch: usize,
+    pub(crate) training: bool,
+    pub(crate) values: Vec<Vec<f32>>,
+    pub(crate) grads: Vec<Vec<f32>>,
+    pub(crate) layers: Vec<Layer>,
+    /// For each node and input: whether its gradient is the first to be written there.
+    pub(crate) first_writer: Vec<Vec<bool>>,
+    pub(crate) loaded: bool,
+}
+
+impl Plan {
+    /// A plan that can only run forward.
+    pub fn inference(graph: Arc<Graph>, batch: usize) -> Self {
+        Self::new(graph, batch, false)
+    }
+
+    /// A plan that can run backward as well; about three times the memory.
+    pub fn training(graph: Arc<Graph>, batch: usize) -> Self {
+        Self::new(graph, batch, true)
+    }
+
+    fn new(graph: Arc<Graph>, batch: usize, training: bool) -> Self {
+        let buffers = || -> Vec<Vec<f32>> {
+            let len = |i: usize| match graph.nodes[i].op {
+                Op::Reshape => 0,
+                _ => batch * graph.nodes[i].shape.len(),
+            };
+            (0..graph.nodes.len()).map(|i| vec![0.0; len(i)]).collect()
+        };
+        let values = buffers();
+        let grads = if training { buffers() } else { Vec::new() };
+        let layers = graph
+            .nodes
+            .iter()
+            .map(|n| make_layer(&graph, n, batch))
+            .collect();
+        let mut seen = vec![false; graph.nodes.len()];
+        let mut first_writer = vec![Vec::new(); graph.nodes.len()];
+        for (i, node) in graph.nodes.iter().enumerate().rev() {
+            for input in &node.inputs {
+                // A reshape passes its buffer through; it writes nothing itself.
+                let to = source(&graph, *input).0;
+                let writes = node.op != Op::Reshape;
+                first_writer[i].push(writes && !seen[to]);
+                seen[to] |= writes;
+            }
+        }
+        Self {
+            graph,
+            batch,
+            training,
+            values,
+            grads,
+            layers,
+            first_writer,
+            loaded: false,
+        }
+    }
+
+    /// Pictures per call.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// Bytes of all activation and gradient buffers.
+    pub fn buffer_bytes(&self) -> usize {
+        self.values
+            .iter()
+            .chain(&self.grads)
+            .map(|b| b.len() * 4)
+            .sum()
+    }
+
+    /// Takes weights over: packs them for the products. Call again after every change.
+    ///
+    /// # Panics
+    /// If `params` belong to another graph: a bug of the caller.
+    pub fn load(&mut self, params: &Params) {
+        assert_eq!(
+            params.layout(),
+            &self.graph.layout,
+            "weights of another network"
+        );
+        self.load_slice(&params.data);
+    }
+
+    /// [`Plan::load`] from a bare buffer in the layout's order.
+    ///
+    /// # Panics
+    /// If the length does not fit the layout: a bug of the caller.
+    pub fn load_slice(&mut self, data: &[f32]) {
+        assert_eq!(
+            data.len(),
+            self.graph.layout.len(),
+            "weights of another network"
+        );
+        let specs = self.graph.layout.specs();
+        for (node, layer) in self.graph.nodes.iter().zip(&mut self.layers) {
+            let arrays = match node.op {
+                Op::Conv { weight, bias, .. }
+                | Op::UpConv { weight, bias, .. }
+                | Op::Dense { weight, bias, .. } => {
+                    Some((&data[specs[weight].range()], &data[specs[bias].range()]))
+                }
+                _ => None,
+            };
+            let Some((weight, bias)) = arrays else {
+                continue;
+            };
+            match layer {
+                Layer::None => {}
+                Layer::Conv(l) => l.load(weight, bias, self.training),
+                Layer::UpConv(l) => l.load(weight, bias, self.training),
+                Layer::Dense(l) => l.load(weight, bias, self.training),
+            }
+        }
+        self.loaded = true;
+    }
+
+    /// Runs a batch and returns the output.
+    ///
+    /// # Shapes
+    /// `input`: `[batch]` + the graph's input shape; the result: `[batch]` + its output shape.
+    ///
+    /// # Panics
+    /// If no weights were loaded or the length is wrong: bugs of the caller.
+    pub fn forward(&mut self, input: &[f32]) -> &[f32] {
+        assert!(self.loaded, "weights must be loaded before a plan runs");
+        assert_eq!(input.len(), self.values[0].len(), "input of the plan");
+        self.values[0].copy_from_slice(input);
+        for i in 1..self.graph.nodes.len() {
+            let mut out = std::mem::take(&mut self.values[i]);
+            self.forward_node(i, &mut out);
+            self.values[i] = out;
+        }
+        self.output()
+    }
+
+    /// The output of the last forward run.
+    pub fn output(&self) -> &[f32] {
+        self.value(NodeId(self.graph.nodes.len() - 1))
+    }
+
+    pub(crate) fn value(&self, id: NodeId) -> &[f32] {
+        &self.values[source(&self.graph, id).0]
+    }
+
+    fn forward_node(&self, i: usize, out: &mut [f32]) {
+        let node = &self.graph.nodes[i];
+        let x = self.value(node.inputs[0]);
+        let from = self.graph.nodes[node.inputs[0].0].shape;
+        match (&node.op, &self.layers[i]) {
+            (Op::Conv { activation, .. }, Layer::Conv(l)) => {
+                let epilogue = Epilogue {
+                    bias: Some(&l.bias),
+                    slope: activation.slope(),
+                    add: false,
+                };
+                matmul(&l.forward, x, &l.packed, epilogue, out);
+            }
+            (Op::UpConv { activation, .. }, Layer::UpConv(l)) => {
+                let epilogue = Epilogue {
+                    bias: Some(&l.bias),
+                    slope: activation.slope(),
+                    add: false,
+                };
+                for (gather, packed) in l.forward.iter().zip(&l.packed) {
+                    matmul(gather, x, packed, epilogue, out);
+                }
+            }
+            (Op::Dense { activation, .. }, Layer::Dense(l)) => {
+                let epilogue = Epilogue {
+                    bias: Some(&l.bias),
+                    slope: activation.slope(),
+                    add: false,
+                };
+                matmul(&l.forward, x, &l.packed, epilogue, out);
+            }
+            (Op::RmsNorm, _) => pointwise::rms_norm(x, from.len(), out),
+            (Op::SpaceToDepth, _) => {
+                let s = node.shape;
+                pointwise::space_to_depth(x, self.batch, s.h, s.w, from.c, out);
+            }
+            (Op::DepthToSpace, _) => {
+                pointwise::depth_to_space(x, self.batch, from.h, from.w, node.shape.c, out);
+            }
+            (Op::AverageDown, _) => average_down(x, from, node.shape, out),
+            (Op::Add, _) => {
+                let y = self.value(node.inputs[1]);
+                out.par_chunks_mut(CHUNK)
+                    .zip(x.par_chunks(CHUNK).zip(y.par_chunks(CHUNK)))
+                    .for_each(|(out, (x, y))| {
+                        out.iter_mut()
+                            .zip(x.iter().zip(y))
+                            .for_each(|(o, (x, y))| *o = x + y);
+                    });
+            }
+            (Op::Sigmoid, _) => {
+                out.copy_from_slice(x);
+                pointwise::sigmoid(out);
+            }
+            // The input was copied, a reshape reads its source's buffer, and every weighted
+            // operator got its layer when the plan was made.
+            (
+                Op::Input | Op::Reshape | Op::Conv { .. } | Op::UpConv { .. } | Op::Dense { .. },
+                _,
+            ) => {}
+        }
+    }
+}
+
+/// Numbers handled by one task of a pointwise operator.
+pub(crate) const CHUNK: usize = 1 << 15;
+
+/// The node that owns the buffer of `id`: reshapes pass through.
+pub(crate) fn source(graph: &Graph, id: NodeId) -> NodeId {
+    let mut at = id;
+    while graph.nodes[at.0].op == Op::Reshape {
+        at = graph.nodes[at.0].inputs[0];
+    }
+    at
+}
+
+fn make_layer(graph: &Graph, node: &crate::graph::Node, batch: usize) -> Layer {
+    let Some(input) = node.inputs.first().map(|id| graph.nodes[id.0].shape) else {
+        return Layer::None;
+    };
+    match node.op {
+        Op::Conv { kernel, stride, .. } => {
+            let shape = ConvShape {
+                batch,
+                in_h: input.h,
+                in_w: input.w,
+                in_c: input.c,
+                out_c: node.shape.c,
+                kernel,
+                stride,
+            };
+            let input_grads: Vec<_> = shape
+                .input_grad()
+                .into_iter()
+                .map(|(gather, taps)| (gather, taps, PackedMatrix::empty()))
+                .collect();
+            let reached: usize = input_grads.iter().map(|(g, ..)| g.grid_h * g.grid_w).sum();
+            Layer::Conv(Box::new(ConvLayer {
+                shape,
+                forward: shape.forward(),
+                packed: PackedMatrix::empty(),
+                covers: reached == input.h * input.w,
+                input_grads,
+                bias: Vec::new(),
+            }))
+        }
+        Op::UpConv { .. } => {
+            let shape = UpConvShape {
+                batch,
+                in_h: input.h,
+                in_w: input.w,
+                in_c: input.c,
+                out_c: node.shape.c,
+            };
+            Layer::UpConv(Box::new(UpConvLayer {
+                shape,
+                forward: std::array::from_fn(|phase| shape.forward(phase)),
+                packed: std::array::from_fn(|_| PackedMatrix::empty()),
+                input_grad: shape.input_grad(),
+                packed_grad: PackedMatrix::empty(),
+                phases: vec![0.0; shape.phase_len()],
+                phase_grad: Vec::new(),
+                bias: Vec::new(),
+            }))
+        }
+        Op::Dense { .. } => Layer::Dense(Box::new(DenseLayer {
+            forward: Gather::dense(batch, input.len(), node.shape.len()),
+            packed: PackedMatrix::empty(),
+            input_grad: Gather::dense(batch, node.shape.len(), input.len()),
+            packed_grad: PackedMatrix::empty(),
+            bias: Vec::new(),
+        })),
+        _ => Layer::None,
+    }
+}
+
+impl ConvLayer {
+    fn load(&mut self, weight: &[f32], bias: &[f32], training: bool) {
+        self.shape.pack_forward(weight, &mut self.packed);
+        if training {
+            for (_, taps, packed) in &mut self.input_grads {
+                self.shape.pack_input_grad(weight, taps, packed);
+            }
+        }
+        set(&mut self.bias, bias);
+    }
+}
+
+impl UpConvLayer {
+    fn load(&mut self, weight: &[f32], bias: &[f32], training: bool) {
+        self.shape.phases_from_weights(weight, &mut self.phases);
+        for (phase, packed) in self.packed.iter_mut().enumerate() {
+            self.shape.pack_forward(&self.phases, phase, packed);
+        }
+        if training {
+            self.shape
+                .pack_input_grad(&self.phases, &mut self.packed_grad);
+            self.phase_grad.resize(self.shape.phase_len(), 0.0);
+        }
+        set(&mut self.bias, bias);
+    }
+}
+
+impl DenseLayer {
+    fn load(&mut self, weight: &[f32], bias: &[f32], training: bool) {
+        let (inputs, outputs) = (self.forward.in_c, self.forward.out_c);
+        let mut source = PackSource {
+            weights: weight,
+            tap_offsets: &[0],
+            channels: inputs,
+            channel_stride: outputs,
+            columns: outputs,
+            column_stride: 1,
+        };
+        self.packed.pack(&source);
+        if training {
+            (source.channels, source.channel_stride) = (outputs, 1);
+            (source.columns, source.column_stride) = (inputs, outputs);
+            self.packed_grad.pack(&source);
+        }
+        set(&mut self.bias, bias);
+    }
+}
+
+fn set(to: &mut Vec<f32>, from: &[f32]) {
+    to.clear();
+    to.extend_from_slice(from);
+}
+
+/// Mean over groups of the four block positions: `y[k % out_c] += x[block, c] * out_c / (4 c)`
+/// with `k = block * c + channel`.
+fn average_down(x: &[f32], from: Shape, to: Shape, y: &mut [f32]) {
+    let scale = to.c as f32 / (4 * from.c) as f32;
+    y.fill(0.0);
+    visit_average(from, to, |fine, deep, run| {
+        for (y, x) in y.chunks_exact_mut(to.len()).zip(x.chunks_exact(from.len())) {
+            let (y, x) = (&mut y[deep..deep + run], &x[fine..fine + run]);
+            y.iter_mut().zip(x).for_each(|(y, x)| *y += scale * x);
+        }
+    });
+}
+
+/// Visits every contiguous run of an average shortcut: offsets in the fine and in the deep picture
+/// and the run's length.
+pub(crate) fn visit_average(from: Shape, to: Shape, mut visit: impl FnMut(usize, usize, usize)) {
+    for row in 0..to.h {
+        for column in 0..to.w {
+            let deep = (row * to.w + column) * to.c;
+            for block in 0..4 {
+                let fine = ((2 * row + block / 2) * from.w + 2 * column + block % 2) * from.c;
+                let mut channel = 0;
+                while channel < from.c {
+                    let k = (block * from.c + channel) % to.c;
+                    let run = (to.c - k).min(from.c - channel);
+                    visit(fine + channel, deep + k, run);
+                    channel += run;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The backward half of a plan: from the gradient of the output to gradients of weights and input.
+
+use rayon::prelude::*;
+use stockpot_kernels::{Epilogue, matmul, pointwise, weight_grad};
+
+use crate::graph::{NodeId, Op};
+use crate::plan::{CHUNK, ConvLayer, DenseLayer, Layer, Plan, UpConvLayer, source, visit_average};
+
+impl Plan {
+    /// Runs backward after [`Plan::forward`]: **adds** the gradients of the weights to
+    /// `grad_params`, and returns the gradient of the input if it is wanted (else an empty slice).
+    ///
+    /// # Shapes
+    /// `grad_output`: as the output; `grad_params`: as the layout; the result: as the input.
+    ///
+    /// # Panics
+    /// If the plan is for inference or a length is wrong: bugs of the caller.
+    pub fn backward(
+        &mut self,
+        grad_output: &[f32],
+        grad_params: &mut [f32],
+        want_input_grad: bool,
+    ) -> &[f32] {
+        assert!(self.training, "an inference plan cannot run backward");
+        assert_eq!(
+            grad_params.len(),
+            self.graph.layout.len(),
+            "weight gradients of the plan"
+        );
+        let last = self.graph.nodes.len() - 1;
+        let end = source(&self.graph, NodeId(last)).0;
+        assert_eq!(
+            grad_output.len(),
+            self.grads[end].len(),
+            "output gradient of the plan"
+        );
+        self.grads[end].copy_from_slice(grad_output);
+        for i in (1..=last).rev() {
+            if self.graph.nodes[i].op == Op::Reshape {
+                continue;
+            }
+            let mut grad = std::mem::take(&mut self.grads[i]);
+            self.backward_node(i, &mut grad, grad_params, want_input_grad);
+            self.grads[i] = grad;
+        }
+        if want_input_grad { &self.grads[0] } else { &[] }
+    }
+
+    fn backward_node(
+        &mut self,
+        i: usize,
+        grad: &mut [f32],
+        grad_params: &mut [f32],
+        want_input_grad: bool,
+    ) {
+        let graph = self.graph.clone();
+        let node = &graph.nodes[i];
+        let input = source(&graph, node.inputs[0]);
+        let wanted = input.0 != 0 || want_input_grad;
+        if let Op::Conv {
+            weight,
+            bias,
+            activation,
+            ..
+        }
+        | Op::UpConv {
+            weight,
+            bias,
+            activation,
+        }
+        | Op::Dense {
+            weight,
+            bias,
+            activation,
+        } = node.op
+        {
+            let specs = graph.layout.specs();
+            let bias_grad = &mut grad_params[specs[bias].range()];
+            let channels = bias_grad.len();
+            let slope = activation.slope();
+            pointwise::leaky_backward(&self.values[i], slope, grad, channels, Some(bias_grad));
+            let mut layer = std::mem::replace(&mut self.layers[i], Layer::None);
+            let x = &self.values[input.0];
+            let weight_grads = &mut grad_params[specs[weight].range()];
+            let mut target = wanted.then(|| std::mem::take(&mut self.grads[input.0]));
+            let into = target.as_deref_mut().map(|t| (t, self.first_writer[i][0]));
+            match &mut layer {
+                Layer::None => {}
+                Layer::Conv(l) => conv_backward(l, x, grad, weight_grads, into),
+                Layer::UpConv(l) => up_conv_backward(l, x, grad, weight_grads, into),
+                Layer::Dense(l) => dense_backward(l, x, grad, weight_grads, into),
+            }
+            self.layers[i] = layer;
+            if let Some(target) = target {
+                self.grads[input.0] = target;
+            }
+            return;
+        }
+        for (k, id) in node.inputs.iter().enumerate() {
+            let to = source(&graph, *id);
+            if to.0 == 0 && !want_input_grad {
+                continue;
+            }
+            let mut target = std::mem::take(&mut self.grads[to.0]);
+            if self.first_writer[i][k] {
+                self.pointwise_backward(i, grad, &mut target);
+            } else {
+                let mut part = vec![0.0; target.len()];
+                self.pointwise_backward(i, grad, &mut part);
+                add_to(&mut target, &part);
+            }
+            self.grads[to.0] = target;
+        }
+    }
+
+    /// Overwrites `target` with the gradient that an operator without weights passes to an input.
+    fn pointwise_backward(&self, i: usize, grad: &[f32], target: &mut [f32]) {
+        let node = &self.graph.nodes[i];
+        let (shape, from) = (node.shape, self.graph.nodes[node.inputs[0].0].shape);
+        match node.op {
+            Op::Add => target.copy_from_slice(grad),
+            Op::Sigmoid => {
+                target.copy_from_slice(grad);
+                pointwise::sigmoid_backward(&self.values[i], target);
+            }
+            Op::RmsNorm => {
+                let x = self.value(node.inputs[0]);
+                pointwise::rms_norm_backward(x, grad, from.len(), target);
+            }
+            Op::SpaceToDepth => {
+                pointwise::depth_to_space(grad, self.batch, shape.h, shape.w, from.c, target);
+            }
+            Op::DepthToSpace => {
+                pointwise::space_to_depth(grad, self.batch, from.h, from.w, shape.c, target);
+            }
+            Op::AverageDown => {
+                let scale = shape.c as f32 / (4 * from.c) as f32;
+                visit_average(from, shape, |fine, deep, run| {
+                    let pictures = target.chunks_exact_mut(from.len());
+                    for (x, y) in pictures.zip(grad.chunks_exact(shape.len())) {
+                        let (x, y) = (&mut x[fine..fine + run], &y[deep..deep + run]);
+                        x.iter_mut().zip(y).for_each(|(x, y)| *x = scale * y);
+                    }
+                });
+            }
+            // Handled by the caller: weighted operators, the input, and reshapes.
+            Op::Input | Op::Reshape | Op::Conv { .. } | Op::UpConv { .. } | Op::Dense { .. } => {}
+        }
+    }
+}
+
+/// Where an input gradient goes, and whether it is the first to be written there.
+type Target<'a> = Option<(&'a mut [f32], bool)>;
+
+fn conv_backward(l: &mut ConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
+    weight_grad(&l.forward, x, dy, dw);
+    if let Some((dx, first)) = into {
+        if first && !l.covers {
+            dx.fill(0.0);
+        }
+        let epilogue = Epilogue {
+            add: !first,
+            ..Epilogue::NONE
+        };
+        for (gather, _, packed) in &l.input_grads {
+            matmul(gather, dy, packed, epilogue, dx);
+        }
+    }
+}
+
+fn up_conv_backward(l: &mut UpConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
+    l.phase_grad.fill(0.0);
+    l.shape.phase_grad(x, dy, &mut l.phase_grad);
+    l.shape.fold_grad(&l.phase_grad, dw);
+    if let Some((dx, first)) = into {
+        let epilogue = Epilogue {
+            add: !first,
+            ..Epilogue::NONE
+        };
+        matmul(&l.input_grad, dy, &l.packed_grad, epilogue, dx);
+    }
+}
+
+fn dense_backward(l: &mut DenseLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
+    weight_grad(&l.forward, x, dy, dw);
+    if let Some((dx, first)) = into {
+        let epilogue = Epilogue {
+            add: !first,
+            ..Epilogue::NONE
+        };
+        matmul(&l.input_grad, dy, &l.packed_grad, epilogue, dx);
+    }
+}
+
+fn add_to(to: &mut [f32], part: &[f32]) {
+    to.par_chunks_mut(CHUNK)
+        .zip(part.par_chunks(CHUNK))
+        .for_each(|(to, part)| to.iter_mut().zip(part).for_each(|(t, p)| *t += p));
+}

@@ -1,0 +1,195 @@
+//! Shapes and counts against the literature, gradients of every operator by finite differences,
+//! weights files, damaged weights files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stockpot_core::Rng;
+use stockpot_kernels::Activation;
+use stockpot_model::{Family, Graph, GraphBuilder, Network, Params, Plan, Shape, weights_file};
+
+fn noise(n: usize, purpose: &str) -> Vec<f32> {
+    let mut rng = Rng::stream(5, purpose, 0);
+    (0..n).map(|_| rng.range(-1.0, 1.0)).collect()
+}
+
+#[test]
+fn classic_has_the_parameters_of_2018() {
+    let count = |layers, nodes| {
+        let net = Network::new(Family::classic(layers, nodes).unwrap());
+        (net.encoder_layout().len(), net.decoder_layout().len())
+    };
+    assert_eq!(count(4, 1024), (69_662_976, 6_199_747));
+    assert_eq!(count(4, 256).0, 44_496_384);
+    assert_eq!(count(3, 512).0, 48_165_632);
+    let net = Network::new(Family::CLASSIC);
+    assert_eq!(net.encoder().output_shape(), Shape::new(8, 8, 512));
+    assert_eq!(net.decoder().output_shape(), Shape::new(64, 64, 3));
+    // 0.97 G and 0.93 G multiply-adds, as counted for the write-ups of that network.
+    assert!((net.encoder().multiply_adds() as f64 / 1e9 - 0.97).abs() < 0.01);
+    assert!((net.decoder().multiply_adds() as f64 / 1e9 - 0.93).abs() < 0.01);
+}
+
+#[test]
+fn comb_presets_have_their_shapes() {
+    for family in Family::COMB {
+        let net = Network::new(family);
+        let r = family.resolution() as usize;
+        assert_eq!(net.encoder().input_shape(), Shape::new(r, r, 3));
+        assert_eq!(net.encoder().output_shape(), Shape::new(1, 1, 384));
+        assert_eq!(net.decoder().output_shape(), Shape::new(r, r, 4));
+        assert!(net.encoder_layout().len() < 9_000_000, "{family} encoder");
+        assert!(net.decoder_layout().len() < 8_000_000, "{family} decoder");
+    }
+}
+
+/// A small graph with every operator, each gradient path and shortcut.
+fn every_operator() -> Graph {
+    let leak = Activation::LeakyRelu(0.2);
+    let mut b = GraphBuilder::new("t", Shape::new(8, 8, 2));
+    let mut at = b.space_to_depth(b.input());
+    at = b.conv("c1", at, (3, 1, 4), leak);
+    let down = b.conv("c2", at, (3, 2, 8), leak);
+    let shortcut = b.average_down(at, 8);
+    at = b.add(down, shortcut);
+    at = b.conv("c5", at, (5, 2, 8), Activation::None);
+    at = b.rms_norm(at);
+    at = b.dense("d1", at, 6, Activation::None);
+    at = b.dense("d2", at, 12, leak);
+    at = b.reshape(at, Shape::new(1, 2, 6));
+    let up = b.up_conv("u1", at, 8, leak);
+    let branch = b.conv("m1", up, (3, 1, 8), leak);
+    at = b.add(up, branch);
+    at = b.depth_to_space(at);
+    at = b.conv("head", at, (3, 1, 3), Activation::None);
+    b.sigmoid(at);
+    b.build()
+}
+
+/// `<output, direction>` in f64.
+fn value(plan: &mut Plan, params: &Params, input: &[f32], direction: &[f32]) -> f64 {
+    plan.load(params);
+    let out = plan.forward(input);
+    out.iter()
+        .zip(direction)
+        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+        .sum()
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let graph = Arc::new(every_operator());
+    let batch = 2;
+    let mut plan = Plan::training(graph.clone(), batch);
+    let params = Params::init(graph.layout.clone(), 3);
+    let input = noise(batch * graph.input_shape().len(), "input");
+    let direction = noise(batch * graph.output_shape().len(), "direction");
+    plan.load(&params);
+    plan.forward(&input);
+    let mut grads = vec![0.0; graph.layout.len()];
+    let input_grad = plan.backward(&direction, &mut grads, true).to_vec();
+
+    let step = 2e-3f32;
+    let mut checked = 0;
+    for spec in graph.layout.specs() {
+        for k in [0, spec.len() / 3, spec.len() - 1] {
+            let at = spec.offset + k;
+            let (mut up, mut down) = (params.clone(), params.clone());
+            up.data[at] += step;
+            down.data[at] -= step;
+            let slope = (value(&mut plan, &up, &input, &direction)
+                - value(&mut plan, &down, &input, &direction))
+                / f64::from(up.data[at] - down.data[at]);
+            let found = f64::from(grads[at]);
+            let scale = slope.abs().max(0.05);
+            assert!(
+                (slope - found).abs() < 0.03 * scale,
+                "{} [{k}]: {slope} {found}",
+                spec.name
+            );
+            checked += usize::from(found.abs() > 1e-3);
+        }
+    }
+    assert!(
+        checked > 15,
+        "too many gradients are zero to mean anything: {checked}"
+    );
+    for at in [0, 17, 63, input.len() - 1] {
+        let (mut up, mut down) = (input.clone(), input.clone());
+        up[at] += step;
+        down[at] -= step;
+        let slope = (value(&mut plan, &params, &up, &direction)
+            - value(&mut plan, &params, &down, &direction))
+            / f64::from(up[at] - down[at]);
+        let scale = slope.abs().max(0.05);
+        assert!(
+            (slope - f64::from(input_grad[at])).abs() < 0.03 * scale,
+            "input [{at}]"
+        );
+    }
+}
+
+#[test]
+fn gradients_add_up_and_runs_repeat_to_the_bit() {
+    let graph = Arc::new(every_operator());
+    let params = Params::init(graph.layout.clone(), 3);
+    let input = noise(3 * graph.input_shape().len(), "input");
+    let direction = noise(3 * graph.output_shape().len(), "direction");
+    let run = |times: usize| {
+        let mut plan = Plan::training(graph.clone(), 3);
+        plan.load(&params);
+        let mut grads = vec![0.0; graph.layout.len()];
+        for _ in 0..times {
+            plan.forward(&input);
+            plan.backward(&direction, &mut grads, false);
+        }
+        grads
+    };
+    let (once, again, twice) = (run(1), run(1), run(2));
+    assert_eq!(once, again);
+    for (a, b) in once.iter().zip(&twice) {
+        assert!((2.0 * a - b).abs() <= 1e-5 * a.abs().max(1.0));
+    }
+}
+
+#[test]
+fn a_batch_is_its_pictures() {
+    let net = Network::new(Family::COMB[0]);
+    let params = net.init_encoder(1);
+    let len = net.encoder().input_shape().len();
+    let input = noise(2 * len, "pictures");
+    let mut both = Plan::inference(net.encoder().clone(), 2);
+    both.load(&params);
+    let codes = both.forward(&input).to_vec();
+    let mut one = Plan::inference(net.encoder().clone(), 1);
+    one.load(&params);
+    for (picture, code) in input.chunks_exact(len).zip(codes.chunks_exact(384)) {
+        assert_eq!(one.forward(picture), code);
+    }
+}
+
+#[test]
+fn weights_files_round_trip_and_refuse_what_does_not_fit() {
+    let family = Family::COMB[0];
+    let net = Network::new(family);
+    let params = net.init_decoder(9);
+    let bytes = weights_file::to_bytes(family, &params, &BTreeMap::new()).unwrap();
+    assert_eq!(weights_file::family_of(&bytes).unwrap(), family);
+    let back = weights_file::from_bytes(family, net.decoder_layout(), &bytes).unwrap();
+    assert_eq!(back, params);
+
+    let other = weights_file::from_bytes(family, net.encoder_layout(), &bytes).unwrap_err();
+    let text = other.to_string();
+    assert!(text.contains("`encoder.stem.weight` is missing"), "{text}");
+
+    for cut in [0, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+        assert!(weights_file::from_bytes(family, net.decoder_layout(), &bytes[..cut]).is_err());
+    }
+    let mut huge = bytes.clone();
+    huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert!(weights_file::from_bytes(family, net.decoder_layout(), &huge).is_err());
+    let mut poisoned = params.clone();
+    poisoned.data[5] = f32::NAN;
+    let bytes = weights_file::to_bytes(family, &poisoned, &BTreeMap::new()).unwrap();
+    assert!(weights_file::from_bytes(family, net.decoder_layout(), &bytes).is_err());
+}
