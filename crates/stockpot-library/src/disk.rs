@@ -1,0 +1,205 @@
+//! The only hands that touch the disk for writing, one small step at a time.
+//!
+//! Every step (make the file, write, flush, rename, flush the folder, remove) passes a gate, so
+//! that the tests can stop the program after each of them, as a kill or a power cut would.
+//! Knows nothing of what is written.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The ending of files that are not whole yet. A reader never looks at them.
+pub(crate) const PART: &str = ".part";
+
+/// One thing done to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    MakeFolder,
+    Create,
+    Write,
+    SyncFile,
+    Rename,
+    SyncFolder,
+    Remove,
+}
+
+/// Stands before every step; an error means: stop here, as if killed.
+#[cfg(test)]
+pub(crate) type Gate = std::sync::Arc<dyn Fn(Step, &Path) -> io::Result<()> + Send + Sync>;
+
+/// Writes files whole or not at all.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
+    #[cfg(test)]
+    pub(crate) gate: Option<Gate>,
+}
+
+impl Disk {
+    #[cfg(test)]
+    fn pass(&self, step: Step, path: &Path) -> io::Result<()> {
+        self.gate.as_ref().map_or(Ok(()), |gate| gate(step, path))
+    }
+
+    #[cfg(not(test))]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the tests put a gate here"
+    )]
+    fn pass(&self, _step: Step, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Writes `bytes` beside `path`, flushes them, renames, and flushes the folder: afterwards the
+    /// file is there whole and survives a power cut; before, it was not there (or the old one was).
+    pub(crate) fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}{PART}", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let written = self.write_beside(&beside, path, bytes);
+        if written.is_err() && self.pass(Step::Remove, &beside).is_ok() {
+            // Best effort: the error that matters is already on its way, and a `.part` is ignored.
+            let _ = fs::remove_file(&beside);
+        }
+        written.map_err(|e| Error::io("write the file", path, e))?;
+        self.sync_folder(parent(path))
+    }
+
+    fn write_beside(&self, beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.pass(Step::Create, beside)?;
+        let mut file = File::create(beside)?;
+        if let Err(stop) = self.pass(Step::Write, beside) {
+            // Only a test comes here: a kill in the middle of a write leaves half of it.
+            file.write_all(&bytes[..bytes.len() / 2])?;
+            return Err(stop);
+        }
+        file.write_all(bytes)?;
+        self.pass(Step::SyncFile, beside)?;
+        file.sync_all()?;
+        drop(file);
+        self.pass(Step::Rename, path)?;
+        fs::rename(beside, path)
+    }
+
+    /// Renames `from` to `to` in the same folder.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.pass(Step::Rename, to)
+            .and_then(|()| fs::rename(from, to))
+            .map_err(|e| Error::io("rename the file", from, e))?;
+        self.sync_folder(parent(to))
+    }
+
+    /// Makes one folder (its parent must exist) and flushes the parent. One that is there is fine,
+    /// but its parent is flushed all the same: whoever made it may have died before doing so.
+    pub(crate) fn make_folder(&self, path: &Path) -> Result<()> {
+        if path.is_dir() {
+            return self.sync_folder(parent(path));
+        }
+        self.pass(Step::MakeFolder, path)
+            .and_then(|()| match fs::create_dir(path) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+                other => other,
+            })
+            .map_err(|e| Error::io("make the folder", path, e))?;
+        self.sync_folder(parent(path))
+    }
+
+    /// Removes a file and flushes its folder. One that is gone already is fine.
+    pub(crate) fn remove(&self, path: &Path) -> Result<()> {
+        self.pass(Step::Remove, path)
+            .and_then(|()| match fs::remove_file(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            })
+            .map_err(|e| Error::io("remove the file", path, e))?;
+        self.sync_folder(parent(path))
+    }
+
+    /// Flushes a folder: what was renamed into it survives a power cut.
+    pub(crate) fn sync_folder(&self, folder: &Path) -> Result<()> {
+        self.pass(Step::SyncFolder, folder)
+            .and_then(|()| flush_folder(folder))
+            .map_err(|e| Error::io("flush the folder", folder, e))
+    }
+}
+
+/// On Unix a rename is safe from a power cut only once its folder is flushed.
+#[cfg(unix)]
+fn flush_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Elsewhere a folder cannot be opened as a file; the file system's own journal has to do.
+#[cfg(not(unix))]
+fn flush_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Why a file could not be read.
+pub(crate) enum ReadFailure {
+    /// It is not there.
+    Missing,
+    /// It is larger than the limit.
+    TooLarge { found_bytes: u64 },
+    /// The system refused.
+    Io(io::Error),
+}
+
+/// Reads a whole file of at most `limit_bytes`; never allocates more than the file's own size.
+pub(crate) fn read_bounded(
+    path: &Path,
+    limit_bytes: u64,
+) -> std::result::Result<Vec<u8>, ReadFailure> {
+    let failure = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound => ReadFailure::Missing,
+        _ => ReadFailure::Io(e),
+    };
+    let file = File::open(path).map_err(failure)?;
+    let found_bytes = file.metadata().map_err(failure)?.len();
+    if found_bytes > limit_bytes {
+        return Err(ReadFailure::TooLarge { found_bytes });
+    }
+    let mut bytes = Vec::new();
+    usize::try_from(found_bytes)
+        .ok()
+        .and_then(|n| bytes.try_reserve_exact(n).ok())
+        .ok_or_else(|| ReadFailure::Io(io::ErrorKind::OutOfMemory.into()))?;
+    // One byte more than allowed shows a file that grew after its size was asked for.
+    file.take(limit_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failure)?;
+    if bytes.len() as u64 > limit_bytes {
+        return Err(ReadFailure::TooLarge {
+            found_bytes: bytes.len() as u64,
+        });
+    }
+    Ok(bytes)
+}
+
+/// The entries of a folder by name, sorted; a folder that is not there has none.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let failed = |e| Error::io("list the folder", folder, e);
+    let listing = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut out = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(failed)?;
+        out.push((
+            entry.file_name().to_string_lossy().into_owned(),
+            entry.path(),
+        ));
+    }
+    out.sort();
+    Ok(out)
+}

@@ -1,0 +1,409 @@
+//! Records: what the library knows of a state, a person, a consent, a run. Immutable JSON.
+//!
+//! A record file is an envelope (`kind`, `version`, the `parents` and `objects` it needs) around a
+//! body. The envelope is enough to re-hash and to keep what a record needs, so that software that
+//! does not know a newer kind can still verify a library and will not throw its parts away.
+//! Unknown fields in a known version are left alone.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use stockpot_core::{ContentHash, PersonName};
+
+use crate::run_id::RunId;
+
+/// The largest record that is written or read.
+pub const MAX_RECORD_BYTES: u64 = 1 << 20;
+
+/// The version of every kind of record that this software writes.
+const RECORD_VERSION: u32 = 1;
+
+/// Measured numbers by name, such as `heldout_ssim`. All finite.
+pub type Metrics = BTreeMap<String, f64>;
+
+/// A record together with its hash, which is its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored<T> {
+    /// The record's own hash (not that of the weights: see its `object`).
+    pub hash: ContentHash,
+    /// What it says.
+    pub record: T,
+}
+
+/// One immutable set of the encoder's weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncoderStateRecord {
+    /// The weights.
+    pub object: ContentHash,
+    /// The record of the encoder state it was trained from; `None`: from scratch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ContentHash>,
+    /// The family of networks, opaque here.
+    pub family: String,
+    /// The run that made it.
+    pub run: RunId,
+    /// Training steps since scratch, over all ancestors.
+    pub steps: u64,
+    /// Held-out metrics.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// More objects that belong to this state, by name, such as an optimiser's state.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attachments: BTreeMap<String, ContentHash>,
+    /// When, in seconds since 1970 UTC.
+    pub created_secs: u64,
+    /// The software that made it.
+    pub software: String,
+}
+
+/// How much of the decoder is the person's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecoderForm {
+    /// A private copy of the trunk.
+    Full,
+    /// What is added to the shared trunk.
+    Lite,
+}
+
+impl std::fmt::Display for DecoderForm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Lite => "lite",
+        })
+    }
+}
+
+/// One immutable set of one person's decoder weights, and the encoder state it was trained with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecoderStateRecord {
+    /// Whose decoder.
+    pub person: PersonName,
+    /// The weights.
+    pub object: ContentHash,
+    /// The record of the encoder state it was trained with, as it was at the end of that run.
+    pub encoder_state: ContentHash,
+    /// The record of the decoder state it was trained from; `None`: from scratch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ContentHash>,
+    /// Full or lite.
+    pub form: DecoderForm,
+    /// The family of networks, opaque here.
+    pub family: String,
+    /// The run that made it.
+    pub run: RunId,
+    /// Training steps since scratch, over all ancestors.
+    pub steps: u64,
+    /// Held-out metrics of this person.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// More objects that belong to this state, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attachments: BTreeMap<String, ContentHash>,
+    /// When, in seconds since 1970 UTC.
+    pub created_secs: u64,
+    /// The software that made it.
+    pub software: String,
+}
+
+/// A person entered into the library.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PersonRecord {
+    /// The name.
+    pub name: PersonName,
+    /// When, in seconds since 1970 UTC.
+    pub created_secs: u64,
+    /// The software that made the record.
+    pub software: String,
+}
+
+/// On what ground a face may be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ConsentBasis {
+    /// The user's own face.
+    #[serde(rename = "self")]
+    OwnFace,
+    /// Nobody's face: a rendered person.
+    Synthetic,
+    /// A file that shows the consent (a signed paper, a recording), kept as an object.
+    File {
+        /// The file's name when it was entered.
+        name: String,
+        /// Its bytes; the hash is the file's BLAKE3.
+        object: ContentHash,
+    },
+}
+
+impl std::fmt::Display for ConsentBasis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OwnFace => f.write_str("self"),
+            Self::Synthetic => f.write_str("synthetic"),
+            Self::File { name, .. } => write!(f, "file {name}"),
+        }
+    }
+}
+
+/// A person's consent, as somebody entered it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConsentRecord {
+    /// Whose face.
+    pub person: PersonName,
+    /// The ground.
+    pub basis: ConsentBasis,
+    /// Who entered it, in their own words.
+    pub entered_by: String,
+    /// Anything else worth keeping, such as limits of the consent.
+    #[serde(default)]
+    pub note: String,
+    /// When, in seconds since 1970 UTC.
+    pub created_secs: u64,
+    /// The software that made the record.
+    pub software: String,
+}
+
+/// States by name: those a run started from, or those it made. Hashes of records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatesNamed {
+    /// The encoder state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<ContentHash>,
+    /// The decoder states by person.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub decoders: BTreeMap<PersonName, ContentHash>,
+}
+
+impl StatesNamed {
+    fn hashes(&self) -> impl Iterator<Item = ContentHash> {
+        self.encoder
+            .into_iter()
+            .chain(self.decoders.values().copied())
+    }
+}
+
+/// One training that was committed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its name, also that of its folder under `runs/`.
+    pub run: RunId,
+    /// Who took part.
+    pub persons: Vec<PersonName>,
+    /// The states it started from.
+    pub started_from: StatesNamed,
+    /// The states it left.
+    pub results: StatesNamed,
+    /// The settings as JSON text (kept as JSON inside the record).
+    #[serde(with = "json_text")]
+    pub settings_json: String,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// Metrics of the run as a whole.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// When it began, in seconds since 1970 UTC.
+    pub began_secs: u64,
+    /// When it was committed, in seconds since 1970 UTC.
+    pub created_secs: u64,
+    /// The software that ran it.
+    pub software: String,
+}
+
+/// Any record.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Record {
+    /// See [`EncoderStateRecord`].
+    EncoderState(EncoderStateRecord),
+    /// See [`DecoderStateRecord`].
+    DecoderState(DecoderStateRecord),
+    /// See [`PersonRecord`].
+    Person(PersonRecord),
+    /// See [`ConsentRecord`].
+    Consent(ConsentRecord),
+    /// See [`RunRecord`].
+    Run(RunRecord),
+}
+
+impl Record {
+    /// The kind's name in the file and in messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::EncoderState(_) => "encoder-state",
+            Self::DecoderState(_) => "decoder-state",
+            Self::Person(_) => "person",
+            Self::Consent(_) => "consent",
+            Self::Run(_) => "run",
+        }
+    }
+
+    /// When it was made, in seconds since 1970 UTC.
+    pub fn created_secs(&self) -> u64 {
+        match self {
+            Self::EncoderState(r) => r.created_secs,
+            Self::DecoderState(r) => r.created_secs,
+            Self::Person(r) => r.created_secs,
+            Self::Consent(r) => r.created_secs,
+            Self::Run(r) => r.created_secs,
+        }
+    }
+
+    /// The records that it needs, each once.
+    pub fn parents(&self) -> Vec<ContentHash> {
+        let mut parents: Vec<ContentHash> = match self {
+            Self::EncoderState(r) => r.parent.into_iter().collect(),
+            Self::DecoderState(r) => r.parent.into_iter().chain([r.encoder_state]).collect(),
+            Self::Run(r) => r.started_from.hashes().chain(r.results.hashes()).collect(),
+            Self::Person(_) | Self::Consent(_) => Vec::new(),
+        };
+        parents.sort();
+        parents.dedup();
+        parents
+    }
+
+    /// The objects that it needs, each once.
+    pub fn objects(&self) -> Vec<ContentHash> {
+        let mut objects: Vec<ContentHash> = match self {
+            Self::EncoderState(r) => with_attachments(r.object, &r.attachments),
+            Self::DecoderState(r) => with_attachments(r.object, &r.attachments),
+            Self::Consent(ConsentRecord {
+                basis: ConsentBasis::File { object, .. },
+                ..
+            }) => vec![*object],
+            Self::Consent(_) | Self::Person(_) | Self::Run(_) => Vec::new(),
+        };
+        objects.sort();
+        objects.dedup();
+        objects
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// In words, if a metric is not finite or the settings are not JSON.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let metrics = match self {
+            Self::EncoderState(r) => Some(&r.metrics),
+            Self::DecoderState(r) => Some(&r.metrics),
+            Self::Run(r) => Some(&r.metrics),
+            Self::Person(_) | Self::Consent(_) => None,
+        };
+        // JSON has no word for them, and a state whose metric is not a number is not worth keeping.
+        if let Some((name, value)) = metrics.and_then(|m| m.iter().find(|(_, v)| !v.is_finite())) {
+            return Err(format!(
+                "the metric `{name}` is {value}, a finite number is wanted"
+            ));
+        }
+        let file = match self {
+            Self::EncoderState(r) => self.wrap(r),
+            Self::DecoderState(r) => self.wrap(r),
+            Self::Person(r) => self.wrap(r),
+            Self::Consent(r) => self.wrap(r),
+            Self::Run(r) => self.wrap(r),
+        };
+        file.map(|mut bytes| {
+            bytes.push(b'\n');
+            bytes
+        })
+        .map_err(|e| e.to_string())
+    }
+
+    fn wrap<T: Serialize>(&self, body: &T) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec_pretty(&RecordFile {
+            kind: self.kind().into(),
+            version: RECORD_VERSION,
+            parents: self.parents(),
+            objects: self.objects(),
+            body,
+        })
+    }
+}
+
+fn with_attachments(
+    object: ContentHash,
+    attachments: &BTreeMap<String, ContentHash>,
+) -> Vec<ContentHash> {
+    std::iter::once(object)
+        .chain(attachments.values().copied())
+        .collect()
+}
+
+/// A record file.
+#[derive(Serialize, Deserialize)]
+struct RecordFile<T> {
+    kind: String,
+    version: u32,
+    parents: Vec<ContentHash>,
+    objects: Vec<ContentHash>,
+    body: T,
+}
+
+/// What every record file says, of whatever kind and version.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Envelope {
+    pub(crate) kind: String,
+    pub(crate) version: u32,
+    pub(crate) parents: Vec<ContentHash>,
+    pub(crate) objects: Vec<ContentHash>,
+}
+
+/// Why bytes are not a record that we can read.
+#[derive(Debug)]
+pub(crate) enum BadRecord {
+    /// A kind or version that this software does not know; the envelope is good.
+    Newer(Envelope),
+    /// Not a record at all.
+    Damaged(String),
+}
+
+/// Reads a record file of any bytes; the caller has limited their number.
+pub(crate) fn parse(bytes: &[u8]) -> Result<(Envelope, Record), BadRecord> {
+    let damaged = |e: serde_json::Error| BadRecord::Damaged(e.to_string());
+    let envelope: Envelope = serde_json::from_slice(bytes).map_err(damaged)?;
+    if envelope.version == 0 {
+        return Err(BadRecord::Damaged("its version is 0".into()));
+    }
+    if envelope.version > RECORD_VERSION {
+        return Err(BadRecord::Newer(envelope));
+    }
+    let record = match envelope.kind.as_str() {
+        "encoder-state" => body(bytes).map(Record::EncoderState),
+        "decoder-state" => body(bytes).map(Record::DecoderState),
+        "person" => body(bytes).map(Record::Person),
+        "consent" => body(bytes).map(Record::Consent),
+        "run" => body(bytes).map(Record::Run),
+        _ => return Err(BadRecord::Newer(envelope)),
+    }
+    .map_err(damaged)?;
+    // A newer stockpot may list more than we know of, never less.
+    let lists =
+        |all: &[ContentHash], needed: &[ContentHash]| needed.iter().all(|h| all.contains(h));
+    if !lists(&envelope.parents, &record.parents()) || !lists(&envelope.objects, &record.objects())
+    {
+        return Err(BadRecord::Damaged(
+            "its lists of parents and objects leave out some that it names".into(),
+        ));
+    }
+    Ok((envelope, record))
+}
+
+fn body<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice::<RecordFile<T>>(bytes).map(|file| file.body)
+}
+
+/// JSON text in memory, JSON in the file.
+mod json_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &str, s: S) -> Result<S::Ok, S::Error> {
+        let value: serde_json::Value = serde_json::from_str(text)
+            .map_err(|e| serde::ser::Error::custom(format!("the settings are not JSON: {e}")))?;
+        value.serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+        serde_json::Value::deserialize(d).map(|value| value.to_string())
+    }
+}

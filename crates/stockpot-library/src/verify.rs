@@ -1,0 +1,453 @@
+//! Looks at every byte: hashes, references, leftovers. Changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use stockpot_core::{CancelToken, ContentHash, Progress, ProgressSink};
+
+use crate::disk::{PART, entries};
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::library::Library;
+use crate::objects;
+use crate::record::{BadRecord, Envelope, Record, parse};
+use crate::refs::{Journal, RefName, Slot, Snapshot};
+use crate::store;
+
+/// What verify has seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Objects hashed.
+    pub objects: u64,
+    /// Records hashed.
+    pub records: u64,
+    /// Refs followed.
+    pub refs: u64,
+    /// Bytes hashed.
+    pub bytes: u64,
+    /// What was found, worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl VerifyReport {
+    /// Whether nothing is damaged. Leftovers and unknown files are no damage.
+    pub fn is_sound(&self) -> bool {
+        !self.findings.iter().any(Finding::is_damage)
+    }
+}
+
+/// One thing found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// What.
+    pub kind: FindingKind,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl Finding {
+    /// Whether something is lost or wrong; if not, it only takes room.
+    pub fn is_damage(&self) -> bool {
+        !matches!(
+            self.kind,
+            FindingKind::Leftover
+                | FindingKind::Stranger
+                | FindingKind::PendingCommit
+                | FindingKind::NewerRecord { .. }
+        )
+    }
+}
+
+/// What can be found, worst first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum FindingKind {
+    /// The bytes are not those that the file is named after.
+    DamagedObject,
+    /// The bytes are not those that the file is named after, or do not read as a record.
+    DamagedRecord {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A record needs an object that is not there.
+    MissingObject {
+        /// The object.
+        object: ContentHash,
+    },
+    /// A record needs a record that is not there.
+    MissingParent {
+        /// The record.
+        parent: ContentHash,
+    },
+    /// The ref does not read.
+    DamagedRef {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The ref names a record that is not there.
+    DanglingRef {
+        /// The record.
+        record: ContentHash,
+    },
+    /// The ref names a record of another kind, or of another person.
+    WrongRef {
+        /// What it should name.
+        wanted: String,
+        /// What it names.
+        found: String,
+    },
+    /// A list of changes that was damaged after it was written; it was not carried out.
+    DamagedJournal {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A record of a kind or version that this stockpot does not know; its bytes are good.
+    NewerRecord {
+        /// The kind.
+        kind: String,
+        /// The version.
+        version: u32,
+    },
+    /// A commit that is done, but whose last steps are left to the next writer.
+    PendingCommit,
+    /// A temporary file of a writer that was stopped. Harmless.
+    Leftover,
+    /// A file that the library did not put there.
+    Stranger,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use FindingKind as K;
+        match &self.kind {
+            K::DamagedObject => {
+                f.write_str("Object is damaged: its bytes do not hash to its name")?
+            }
+            K::DamagedRecord { reason } => write!(f, "Record is damaged: {reason}")?,
+            K::MissingObject { object } => {
+                write!(
+                    f,
+                    "Record needs the object {}, which is missing",
+                    object.short()
+                )?;
+            }
+            K::MissingParent { parent } => {
+                write!(
+                    f,
+                    "Record needs the record {}, which is missing",
+                    parent.short()
+                )?;
+            }
+            K::DamagedRef { reason } => write!(f, "Ref is damaged: {reason}")?,
+            K::DanglingRef { record } => {
+                write!(
+                    f,
+                    "Ref names the record {}, which is missing",
+                    record.short()
+                )?;
+            }
+            K::WrongRef { wanted, found } => {
+                write!(f, "Ref names a {found}, a {wanted} is wanted")?;
+            }
+            K::DamagedJournal { reason } => {
+                write!(
+                    f,
+                    "List of changed refs is damaged and was not carried out: {reason}"
+                )?;
+            }
+            K::NewerRecord { kind, version } => {
+                write!(
+                    f,
+                    "Record is a `{kind}` of version {version}, made by a newer stockpot"
+                )?;
+            }
+            K::PendingCommit => f.write_str("Commit is done, but not tidied up yet")?,
+            K::Leftover => f.write_str("Temporary file of a writer that was stopped")?,
+            K::Stranger => f.write_str("File is none of the library's")?,
+        }
+        write!(f, ": {}", self.path.display())
+    }
+}
+
+impl Library {
+    /// Hashes every object and record again and follows every reference. Progress is in files.
+    ///
+    /// Needs no lock; a commit that happens meanwhile may show its temporary files as leftovers.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], or what the machine refuses. Damage is a finding, not an error.
+    pub fn verify(
+        &self,
+        progress: &dyn ProgressSink,
+        cancel: &CancelToken,
+    ) -> Result<VerifyReport> {
+        // Refs first: what they name now can only gain company while we look.
+        let snapshot = Snapshot::read(&self.layout)?;
+        let mut look = Look {
+            layout: &self.layout,
+            progress,
+            cancel,
+            done: 0,
+            report: VerifyReport::default(),
+            records: BTreeMap::new(),
+            seen_records: BTreeSet::new(),
+            seen_objects: BTreeSet::new(),
+        };
+        let files = look.files()?;
+        progress.send(Progress::Phase {
+            name: "verify library",
+            total: files.len() as u64,
+        });
+        for file in files {
+            look.file(file)?;
+        }
+        look.references();
+        look.refs(&snapshot);
+        look.leftovers_in_refs()?;
+        look.report.findings.sort();
+        Ok(look.report)
+    }
+}
+
+/// A file with a good name.
+enum Immutable {
+    Object(ContentHash, PathBuf),
+    Record(ContentHash, PathBuf),
+}
+
+/// What is known of a record after reading it.
+struct Seen {
+    envelope: Envelope,
+    record: Option<Record>,
+}
+
+struct Look<'a> {
+    layout: &'a Layout,
+    progress: &'a dyn ProgressSink,
+    cancel: &'a CancelToken,
+    done: u64,
+    report: VerifyReport,
+    /// Records whose bytes are good.
+    records: BTreeMap<ContentHash, Seen>,
+    /// Records that are there, also damaged ones: damage is told once, where it is.
+    seen_records: BTreeSet<ContentHash>,
+    seen_objects: BTreeSet<ContentHash>,
+}
+
+impl Look<'_> {
+    fn find(&mut self, kind: FindingKind, path: &Path) {
+        self.report.findings.push(Finding {
+            kind,
+            path: path.to_path_buf(),
+        });
+    }
+
+    fn stranger(&mut self, name: &str, path: &Path) {
+        let kind = if name.ends_with(PART) {
+            FindingKind::Leftover
+        } else {
+            FindingKind::Stranger
+        };
+        self.find(kind, path);
+    }
+
+    /// All objects and records by name; what is named otherwise becomes a finding.
+    fn files(&mut self) -> Result<Vec<Immutable>> {
+        let mut out = Vec::new();
+        for (top, is_record) in [
+            (self.layout.objects(), false),
+            (self.layout.records(), true),
+        ] {
+            for (shard, folder) in entries(&top)? {
+                if !store::is_shard(&shard, &folder) {
+                    self.stranger(&shard, &folder);
+                    continue;
+                }
+                for (name, path) in entries(&folder)? {
+                    let hash = if is_record {
+                        store::record_name(&shard, &name)
+                    } else {
+                        store::object_name(&shard, &name)
+                    };
+                    match hash.filter(|_| path.is_file()) {
+                        Some(hash) if is_record => out.push(Immutable::Record(hash, path)),
+                        Some(hash) => out.push(Immutable::Object(hash, path)),
+                        None => self.stranger(&name, &path),
+                    }
+                }
+            }
+        }
+        for (name, path) in entries(&self.layout.root)? {
+            if name.ends_with(PART) {
+                self.find(FindingKind::Leftover, &path);
+            }
+        }
+        Ok(out)
+    }
+
+    fn file(&mut self, file: Immutable) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match file {
+            Immutable::Object(hash, path) => self.object(hash, &path)?,
+            Immutable::Record(hash, path) => self.record(hash, &path)?,
+        }
+        self.done += 1;
+        self.progress.send(Progress::Step {
+            done: self.done,
+            note: String::new(),
+        });
+        Ok(())
+    }
+
+    fn object(&mut self, hash: ContentHash, path: &Path) -> Result<()> {
+        let (found, bytes) = objects::hash_file(path)?;
+        self.report.objects += 1;
+        self.report.bytes += bytes;
+        self.seen_objects.insert(hash);
+        if found != hash {
+            self.find(FindingKind::DamagedObject, path);
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, hash: ContentHash, path: &Path) -> Result<()> {
+        self.report.records += 1;
+        self.seen_records.insert(hash);
+        let bytes = match store::record_bytes(self.layout, &hash) {
+            Ok(bytes) => bytes,
+            Err(Error::DamagedRecord { reason, .. }) => {
+                self.find(FindingKind::DamagedRecord { reason }, path);
+                return Ok(());
+            }
+            Err(other) => return Err(other),
+        };
+        self.report.bytes += bytes.len() as u64;
+        match parse(&bytes) {
+            Ok((envelope, record)) => {
+                let record = Some(record);
+                self.records.insert(hash, Seen { envelope, record });
+            }
+            Err(BadRecord::Newer(envelope)) => {
+                let kind = FindingKind::NewerRecord {
+                    kind: envelope.kind.clone(),
+                    version: envelope.version,
+                };
+                self.find(kind, path);
+                let record = None;
+                self.records.insert(hash, Seen { envelope, record });
+            }
+            Err(BadRecord::Damaged(reason)) => {
+                self.find(FindingKind::DamagedRecord { reason }, path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every record's parents and objects are there. What was not on the list may have been
+    /// written since, so the disk is asked again before it is called missing.
+    fn references(&mut self) {
+        let mut found = Vec::new();
+        for (hash, seen) in &self.records {
+            let path = self.layout.record(hash);
+            for object in &seen.envelope.objects {
+                if !self.seen_objects.contains(object) && !self.layout.object(object).is_file() {
+                    let object = *object;
+                    found.push((FindingKind::MissingObject { object }, path.clone()));
+                }
+            }
+            for parent in &seen.envelope.parents {
+                if !self.seen_records.contains(parent) && !self.layout.record(parent).is_file() {
+                    let parent = *parent;
+                    found.push((FindingKind::MissingParent { parent }, path.clone()));
+                }
+            }
+        }
+        for (kind, path) in found {
+            self.find(kind, &path);
+        }
+    }
+
+    /// Every ref names a record of its kind and its person.
+    fn refs(&mut self, snapshot: &Snapshot) {
+        for (name, slot) in &snapshot.slots {
+            self.report.refs += 1;
+            let path = self.layout.refs().join(name.to_string());
+            match slot {
+                Slot::Bad(reason) => {
+                    let reason = reason.clone();
+                    self.find(FindingKind::DamagedRef { reason }, &path);
+                }
+                Slot::Good(target) if !self.seen_records.contains(&target.record) => {
+                    let record = target.record;
+                    self.find(FindingKind::DanglingRef { record }, &path);
+                }
+                Slot::Good(target) => {
+                    let record = self.records.get(&target.record);
+                    if let Some(kind) = record.and_then(|seen| wrong_ref(name, seen)) {
+                        self.find(kind, &path);
+                    }
+                }
+            }
+        }
+        match &snapshot.journal {
+            Journal::Absent => {}
+            Journal::Whole(_) => self.find(FindingKind::PendingCommit, &self.layout.journal()),
+            Journal::Damaged(reason) => {
+                let reason = reason.clone();
+                self.find(
+                    FindingKind::DamagedJournal { reason },
+                    &self.layout.journal(),
+                );
+            }
+        }
+        let aside = self.layout.damaged_journal();
+        if aside.exists() {
+            let reason = "it was put aside".into();
+            self.find(FindingKind::DamagedJournal { reason }, &aside);
+        }
+        for path in &snapshot.strangers {
+            self.find(FindingKind::Stranger, path);
+        }
+    }
+
+    fn leftovers_in_refs(&mut self) -> Result<()> {
+        let mut folders = vec![self.layout.refs(), self.layout.ref_persons()];
+        let persons = entries(&self.layout.ref_persons())?;
+        folders.extend(
+            persons
+                .into_iter()
+                .map(|(_, path)| path)
+                .filter(|p| p.is_dir()),
+        );
+        for folder in folders {
+            for (name, path) in entries(&folder)? {
+                if name.ends_with(PART) && path.is_file() {
+                    self.find(FindingKind::Leftover, &path);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a ref that names this record; `None` if nothing is.
+fn wrong_ref(name: &RefName, seen: &Seen) -> Option<FindingKind> {
+    let wanted = match name {
+        RefName::Encoder => "encoder-state".to_owned(),
+        RefName::Person(p) => format!("person `{p}`"),
+        RefName::Consent(p) => format!("consent of `{p}`"),
+        RefName::Decoder(p) => format!("decoder-state of `{p}`"),
+    };
+    let found = match seen.record.as_ref() {
+        Some(Record::EncoderState(_)) => "encoder-state".to_owned(),
+        Some(Record::Person(r)) => format!("person `{}`", r.name),
+        Some(Record::Consent(r)) => format!("consent of `{}`", r.person),
+        Some(Record::DecoderState(r)) => format!("decoder-state of `{}`", r.person),
+        Some(Record::Run(r)) => format!("run `{}`", r.run),
+        None => seen.envelope.kind.clone(),
+    };
+    (wanted != found).then_some(FindingKind::WrongRef { wanted, found })
+}
