@@ -27,7 +27,6 @@ mod sheet;
 mod split;
 mod writer;
 
-pub use augment::{Lut, Shot, Warp};
 pub use cache::{CacheBuild, CachedFace, FaceCache, Skipped};
 pub use error::Error;
 pub use faceset::{Faceset, OpenNote, Source};
