@@ -1,0 +1,196 @@
+//! Everything that changes while training, as one value that can be copied, saved and put back.
+//!
+//! Knows nothing of networks or files. Start with [`TrainState`].
+
+use serde::{Deserialize, Serialize};
+use stockpot_core::PersonName;
+
+use crate::loss::LossValue;
+use crate::optim::Slots;
+
+/// Incidents kept in a state; older ones are in the metrics file.
+const INCIDENTS_KEPT: usize = 20;
+
+/// Something went wrong and was mended by going back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// The step that could not be made.
+    pub failed_step: u64,
+    /// The step gone back to.
+    pub restored_step: u64,
+    /// The batch that was being learnt.
+    pub batch: u64,
+    /// Whose loss was not finite; none if only the gradient was not.
+    pub person: Option<PersonName>,
+    /// The loss as text, since JSON has no NaN.
+    pub loss: String,
+    /// Factor on the learning rate from now on.
+    pub rate_factor: f64,
+}
+
+/// Watches over finite numbers: how often it had to step in, and what it did about the rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Factor on the learning rate, halved by every incident.
+    pub rate_factor: f64,
+    /// Incidents since the last good snapshot.
+    pub in_a_row: u32,
+    /// The latest incidents.
+    pub incidents: Vec<Incident>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            rate_factor: 1.0,
+            in_a_row: 0,
+            incidents: Vec::new(),
+        }
+    }
+}
+
+impl Guard {
+    /// Incidents in a row that end a run.
+    pub const LIMIT: u32 = 3;
+    /// What an incident does to the learning rate.
+    pub const RATE_FACTOR: f64 = 0.5;
+
+    /// Notes an incident and lowers the rate. True if this was one too many.
+    pub(crate) fn note(&mut self, mut incident: Incident) -> bool {
+        self.rate_factor *= Self::RATE_FACTOR;
+        self.in_a_row += 1;
+        incident.rate_factor = self.rate_factor;
+        if self.incidents.len() == INCIDENTS_KEPT {
+            self.incidents.remove(0);
+        }
+        self.incidents.push(incident);
+        self.in_a_row >= Self::LIMIT
+    }
+}
+
+/// Sums since the last line of metrics.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Steps summed.
+    pub steps: u64,
+    /// Per person, in the order of the training.
+    pub losses: Vec<LossValue>,
+    /// Sum of gradient norms.
+    pub gradient_norm: f64,
+}
+
+impl Window {
+    pub(crate) fn add(&mut self, losses: &[LossValue], gradient_norm: f64) {
+        self.losses.resize(losses.len(), LossValue::default());
+        for (sum, loss) in self.losses.iter_mut().zip(losses) {
+            sum.add(loss, 1.0);
+        }
+        self.steps += 1;
+        self.gradient_norm += gradient_norm;
+    }
+}
+
+/// Where a training stands, numbers only.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Steps made.
+    pub step: u64,
+    /// Number of the next batch. Sampling is a pure function of seed and batch number, so this is
+    /// the whole random state.
+    pub batch: u64,
+    /// Seconds of training, resumed parts included.
+    pub trained_secs: f64,
+    /// Length of the metrics file at this point.
+    pub metrics_bytes: u64,
+    /// The watch over finite numbers.
+    pub guard: Guard,
+    /// Sums since the last line of metrics.
+    pub window: Window,
+}
+
+/// Everything that changes while training.
+#[derive(Debug, PartialEq)]
+pub struct TrainState {
+    /// Counters and sums.
+    pub position: Position,
+    /// The shared half.
+    pub encoder: Slots,
+    /// One half per person, in the order of the training.
+    pub persons: Vec<(PersonName, Slots)>,
+}
+
+// By hand, because the derived `clone_from` would not keep the buffers' memory.
+impl Clone for TrainState {
+    fn clone(&self) -> Self {
+        Self {
+            position: self.position.clone(),
+            encoder: self.encoder.clone(),
+            persons: self.persons.clone(),
+        }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.position.clone_from(&other.position);
+        self.encoder.clone_from(&other.encoder);
+        // `Vec::clone_from` calls the tuple's, which does not reuse; so by hand.
+        self.persons.truncate(other.persons.len());
+        let have = self.persons.len();
+        for (mine, theirs) in self.persons.iter_mut().zip(&other.persons) {
+            mine.0.clone_from(&theirs.0);
+            mine.1.clone_from(&theirs.1);
+        }
+        self.persons.extend_from_slice(&other.persons[have..]);
+    }
+}
+
+impl TrainState {
+    /// The start of a training from these weights.
+    pub fn new(encoder: Vec<f32>, persons: Vec<(PersonName, Vec<f32>)>) -> Self {
+        Self {
+            position: Position::default(),
+            encoder: Slots::new(encoder),
+            persons: persons
+                .into_iter()
+                .map(|(name, w)| (name, Slots::new(w)))
+                .collect(),
+        }
+    }
+
+    /// Every buffer with its name in a checkpoint, in the order of the file.
+    pub(crate) fn arrays(&self) -> impl Iterator<Item = (String, &Vec<f32>)> {
+        let encoder = self
+            .encoder
+            .named()
+            .map(|(slot, data)| (format!("encoder/{slot}"), data));
+        let persons = self.persons.iter().flat_map(|(name, slots)| {
+            slots
+                .named()
+                .map(|(slot, data)| (format!("decoder/{name}/{slot}"), data))
+        });
+        encoder.into_iter().chain(persons)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copying_into_an_older_copy_equals_a_fresh_copy_and_keeps_its_memory() {
+        let name = |n: &str| n.parse::<PersonName>().unwrap();
+        let a = TrainState::new(vec![1.0; 4], vec![(name("a"), vec![2.0; 3])]);
+        let mut b = TrainState::new(vec![9.0; 4], vec![(name("x"), vec![8.0; 3])]);
+        let before = (b.encoder.ema.as_ptr(), b.persons[0].1.weights.as_ptr());
+        b.clone_from(&a);
+        assert_eq!(a, b);
+        assert_eq!(
+            before,
+            (b.encoder.ema.as_ptr(), b.persons[0].1.weights.as_ptr())
+        );
+        let two = TrainState::new(vec![], vec![(name("a"), vec![]), (name("b"), vec![1.0])]);
+        b.clone_from(&two);
+        assert_eq!(b, two);
+        b.clone_from(&a);
+        assert_eq!(a, b);
+    }
+}

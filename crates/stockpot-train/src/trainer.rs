@@ -1,0 +1,637 @@
+//! One training step of one encoder and any number of persons' decoders, on the CPU.
+//!
+//! Knows the networks' graphs and plain batches; knows nothing of files, reports or the clock on
+//! the wall (a [`Clock`] is handed in). Start with [`Trainer::step`].
+//!
+//! The encoder sees all persons' faces in one batch; one decoder plan is used by all persons in
+//! turn, so memory grows with the number of persons only by their weights.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stockpot_core::{ContentHash, PersonName};
+use stockpot_model::{Graph, Network, Params, Plan};
+
+use crate::batch::{Batch, FaceBatch};
+use crate::checkpoint::{Checkpoint, CheckpointMeta};
+use crate::error::Error;
+use crate::log::Shares;
+use crate::loss::{Comparison, LossScratch, LossValue, LossWeights, face_loss};
+use crate::metrics::{FaceScore, score_faces};
+use crate::optim::{self, AdamStep, Slots};
+use crate::settings::TrainSettings;
+use crate::state::{Incident, Position, TrainState};
+
+/// Seconds on some clock that never goes back.
+pub type Clock<'a> = &'a dyn Fn() -> f64;
+
+/// What a training starts from.
+#[derive(Debug)]
+pub struct TrainSpec {
+    /// The networks.
+    pub network: Network,
+    /// Weights of the shared half.
+    pub encoder: Params,
+    /// Everybody to train, with their decoder's weights.
+    pub persons: Vec<(PersonName, Params)>,
+    /// Resolved settings.
+    pub settings: TrainSettings,
+    /// The states these weights are, by what they are (`encoder`, `decoder/anna`).
+    pub parents: BTreeMap<String, ContentHash>,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// Steps made so far.
+    pub step: u64,
+    /// The batch that was learnt.
+    pub batch: u64,
+    /// Loss of each person before the step, in the order of the training; shorter if an incident
+    /// stopped it.
+    pub losses: Vec<LossValue>,
+    /// Norm of the whole gradient before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Seconds in forward, loss, backward, update.
+    pub secs: Shares,
+    /// Set if something was not finite and the state before was restored.
+    pub incident: Option<Incident>,
+}
+
+/// How well a person's held-out faces are redrawn with the running mean of the weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluation {
+    /// How many faces.
+    pub faces: usize,
+    /// Mean loss.
+    pub loss: LossValue,
+    /// Mean quality.
+    pub score: FaceScore,
+}
+
+/// A training in memory.
+#[derive(Debug)]
+pub struct Trainer {
+    meta: CheckpointMeta,
+    loss_weights: LossWeights,
+    graphs: Graphs,
+    encoder: Plan,
+    decoder: Plan,
+    /// Made when first needed.
+    eval_encoder: Option<Plan>,
+    encoder_is_loaded: bool,
+    state: TrainState,
+    last_good: Arc<TrainState>,
+    spare: Option<Arc<TrainState>>,
+    encoder_gradient: Vec<f32>,
+    person_gradients: Vec<Vec<f32>>,
+    input: Vec<f32>,
+    code_gradient: Vec<f32>,
+    output_gradient: Vec<f32>,
+    scratch: LossScratch,
+}
+
+/// Both halves as data.
+#[derive(Debug, Clone)]
+pub(crate) struct Graphs {
+    pub(crate) family: String,
+    pub(crate) encoder: Arc<Graph>,
+    pub(crate) decoder: Arc<Graph>,
+}
+
+impl Graphs {
+    fn of(network: &Network) -> Self {
+        Self {
+            family: network.family().to_string(),
+            encoder: network.encoder().clone(),
+            decoder: network.decoder().clone(),
+        }
+    }
+
+    fn side(&self) -> usize {
+        self.encoder.input_shape().h
+    }
+
+    fn channels(&self) -> usize {
+        self.decoder.output_shape().c
+    }
+}
+
+impl Trainer {
+    /// A training at step 0.
+    ///
+    /// # Errors
+    /// [`Error::Persons`] if nobody or somebody twice is given; [`Error::Shape`] if weights are
+    /// not of this network.
+    pub fn new(spec: TrainSpec) -> Result<Self, Error> {
+        let graphs = Graphs::of(&spec.network);
+        let meta = CheckpointMeta {
+            family: graphs.family.clone(),
+            settings: spec.settings,
+            parents: spec.parents,
+        };
+        let persons = spec
+            .persons
+            .into_iter()
+            .map(|(name, p)| (name, p.data))
+            .collect();
+        Self::assemble(graphs, meta, TrainState::new(spec.encoder.data, persons))
+    }
+
+    /// Goes on from a checkpoint, with its settings; change `checkpoint.meta.settings` before to
+    /// go on with others.
+    ///
+    /// # Errors
+    /// [`Error::ForeignCheckpoint`] if it is of another network.
+    pub fn resume(network: &Network, checkpoint: Checkpoint) -> Result<Self, Error> {
+        Self::resume_graphs(Graphs::of(network), checkpoint)
+    }
+
+    pub(crate) fn resume_graphs(graphs: Graphs, checkpoint: Checkpoint) -> Result<Self, Error> {
+        let Checkpoint { meta, state } = checkpoint;
+        if meta.family != graphs.family {
+            let (what, found, wanted) = ("the network", meta.family, graphs.family);
+            return Err(Error::ForeignCheckpoint {
+                what,
+                found,
+                wanted,
+            });
+        }
+        Self::assemble(graphs, meta, state)
+    }
+
+    pub(crate) fn assemble(
+        graphs: Graphs,
+        meta: CheckpointMeta,
+        state: TrainState,
+    ) -> Result<Self, Error> {
+        check_state(&graphs, &state)?;
+        let (batch, persons) = (meta.settings.batch, state.persons.len());
+        let frozen = meta.settings.freeze_encoder;
+        let make_encoder = if frozen {
+            Plan::inference
+        } else {
+            Plan::training
+        };
+        let (input, code) = (graphs.encoder.input_shape(), graphs.encoder.output_shape());
+        let (side, channels) = (graphs.side(), graphs.channels());
+        let lanes = (2 * rayon::current_num_threads()).min(batch);
+        let weights = |slots: &Slots| vec![0.0; slots.weights.len()];
+        Ok(Self {
+            loss_weights: meta.settings.loss_weights(),
+            encoder: make_encoder(graphs.encoder.clone(), persons * batch),
+            decoder: Plan::training(graphs.decoder.clone(), batch),
+            eval_encoder: None,
+            encoder_is_loaded: false,
+            last_good: Arc::new(state.clone()),
+            spare: None,
+            encoder_gradient: if frozen {
+                Vec::new()
+            } else {
+                weights(&state.encoder)
+            },
+            person_gradients: state
+                .persons
+                .iter()
+                .map(|(_, slots)| weights(slots))
+                .collect(),
+            input: vec![0.0; persons * batch * input.len()],
+            code_gradient: vec![
+                0.0;
+                if frozen {
+                    0
+                } else {
+                    persons * batch * code.len()
+                }
+            ],
+            output_gradient: vec![0.0; batch * side * side * channels],
+            scratch: LossScratch::new(side, lanes)?,
+            meta,
+            graphs,
+            state,
+        })
+    }
+
+    /// Learns one batch: losses of all persons are summed, then one optimiser step is made.
+    ///
+    /// If a loss or the gradient is not finite, the state of the last snapshot is restored, the
+    /// learning rate halved, and the report has an incident; the batch counts as used.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the batch does not fit; [`Error::NotFinite`] at the third incident
+    /// since the last snapshot.
+    pub fn step(&mut self, batch: &Batch, clock: Clock<'_>) -> Result<StepReport, Error> {
+        self.check_batch(batch)?;
+        let mut timer = Timer::start(clock);
+        let mut report = StepReport {
+            step: self.state.position.step,
+            batch: batch.number,
+            losses: Vec::with_capacity(batch.persons.len()),
+            gradient_norm: f64::NAN,
+            learning_rate: self.next_rate(),
+            secs: Shares::default(),
+            incident: None,
+        };
+        let culprit = self.learn(batch, &mut report, &mut timer)?;
+        if culprit.is_none() {
+            report.gradient_norm = self.gradient_norm();
+        }
+        if report.gradient_norm.is_finite() {
+            self.update(&report);
+            self.state.position.step += 1;
+            self.state.position.batch += 1;
+        } else {
+            report.incident = Some(self.mend(culprit, &report)?);
+        }
+        report.step = self.state.position.step;
+        report.secs.update += timer.lap();
+        Ok(report)
+    }
+
+    /// Measures a person's held-out faces with the running mean of the weights.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPerson`]; [`Error::Shape`].
+    pub fn evaluate(
+        &mut self,
+        person: &PersonName,
+        faces: &FaceBatch,
+    ) -> Result<Evaluation, Error> {
+        let prediction = self.draw(person, &faces.input)?;
+        let comparison = Comparison {
+            side: self.side(),
+            channels: self.channels(),
+            prediction: &prediction,
+            target: &faces.target,
+            mask: &faces.mask,
+            priority: &faces.priority,
+        };
+        let mut gradient = vec![0.0; prediction.len()];
+        let loss = face_loss(
+            &mut self.scratch,
+            &self.loss_weights,
+            &comparison,
+            &mut gradient,
+        )?;
+        let score = score_faces(&comparison)?;
+        Ok(Evaluation {
+            faces: faces.mask.len() / self.side().pow(2),
+            loss,
+            score,
+        })
+    }
+
+    /// Draws faces as a person, with the running mean of the weights.
+    ///
+    /// # Shapes
+    /// `input`: `[faces, side, side, 3]`; the result: `[faces, side, side, channels]`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPerson`]; [`Error::Shape`].
+    pub fn draw(&mut self, person: &PersonName, input: &[f32]) -> Result<Vec<f32>, Error> {
+        let unknown = || Error::UnknownPerson {
+            person: person.clone(),
+        };
+        let index = self
+            .state
+            .persons
+            .iter()
+            .position(|(name, _)| name == person);
+        let index = index.ok_or_else(unknown)?;
+        let each = self.graphs.encoder.input_shape().len();
+        let out_each = self.graphs.decoder.output_shape().len();
+        if !input.len().is_multiple_of(each) {
+            let wanted = input.len().next_multiple_of(each);
+            return Err(Error::Shape {
+                what: "faces to draw",
+                wanted,
+                found: input.len(),
+            });
+        }
+        let batch = self.meta.settings.batch;
+        let graph = &self.graphs.encoder;
+        let encoder = self
+            .eval_encoder
+            .get_or_insert_with(|| Plan::inference(graph.clone(), batch));
+        encoder.load_slice(&self.state.encoder.ema);
+        self.decoder.load_slice(&self.state.persons[index].1.ema);
+        let mut drawn = Vec::with_capacity(input.len() / each * out_each);
+        let mut padded = vec![0.0; batch * each];
+        for part in input.chunks(batch * each) {
+            padded[..part.len()].copy_from_slice(part);
+            let found = self.decoder.forward(encoder.forward(&padded));
+            drawn.extend_from_slice(&found[..part.len() / each * out_each]);
+        }
+        Ok(drawn)
+    }
+
+    /// Copies the state to memory: what incidents go back to and what is saved. At most two
+    /// copies are kept, reused in turn.
+    pub fn snapshot(&mut self) -> Arc<TrainState> {
+        self.state.position.guard.in_a_row = 0;
+        let mut copy = self.spare.take().unwrap_or_else(|| self.last_good.clone());
+        match Arc::get_mut(&mut copy) {
+            Some(free) => free.clone_from(&self.state),
+            // Still being written, or shared with the last good one.
+            None => copy = Arc::new(self.state.clone()),
+        }
+        self.spare = Some(std::mem::replace(&mut self.last_good, copy.clone()));
+        copy
+    }
+
+    /// Puts a state back.
+    ///
+    /// # Errors
+    /// [`Error::ForeignCheckpoint`] if it is of another network or other persons.
+    pub fn restore(&mut self, state: &TrainState) -> Result<(), Error> {
+        check_state(&self.graphs, state)?;
+        let names = |s: &TrainState| names_of(s.persons.iter().map(|(name, _)| name));
+        if names(state) != names(&self.state) {
+            let (found, wanted) = (names(state), names(&self.state));
+            return Err(Error::ForeignCheckpoint {
+                what: "the persons",
+                found,
+                wanted,
+            });
+        }
+        self.state.clone_from(state);
+        self.encoder_is_loaded = false;
+        self.snapshot();
+        Ok(())
+    }
+
+    /// Weights and counters as they are.
+    pub fn state(&self) -> &TrainState {
+        &self.state
+    }
+
+    /// Counters, for whoever keeps time and files.
+    pub(crate) fn position_mut(&mut self) -> &mut Position {
+        &mut self.state.position
+    }
+
+    /// Family, settings, parents.
+    pub fn meta(&self) -> &CheckpointMeta {
+        &self.meta
+    }
+
+    /// Everybody, in the order of batches and losses.
+    pub fn persons(&self) -> impl Iterator<Item = &PersonName> {
+        self.state.persons.iter().map(|(name, _)| name)
+    }
+
+    /// Side of input and output in pixels.
+    pub fn side(&self) -> usize {
+        self.graphs.side()
+    }
+
+    /// Channels that decoders give: 3 (RGB) or 4 (RGB and mask).
+    pub fn channels(&self) -> usize {
+        self.graphs.channels()
+    }
+
+    /// The running mean of the encoder's weights: what a run commits. A frozen encoder's are
+    /// untouched to the bit.
+    pub fn encoder(&self) -> Option<Params> {
+        let layout = self.graphs.encoder.layout.clone();
+        Params::from_data(layout, self.state.encoder.ema.clone())
+    }
+
+    /// The running mean of a person's weights: what a run commits.
+    pub fn decoder(&self, person: &PersonName) -> Option<Params> {
+        let (_, slots) = self.state.persons.iter().find(|(name, _)| name == person)?;
+        Params::from_data(self.graphs.decoder.layout.clone(), slots.ema.clone())
+    }
+
+    /// Bytes of all buffers of both network halves, state and copies not included.
+    pub fn buffer_bytes(&self) -> usize {
+        let eval = self.eval_encoder.as_ref().map_or(0, Plan::buffer_bytes);
+        self.encoder.buffer_bytes() + self.decoder.buffer_bytes() + eval
+    }
+
+    fn frozen(&self) -> bool {
+        self.meta.settings.freeze_encoder
+    }
+
+    fn next_rate(&self) -> f64 {
+        let position = &self.state.position;
+        self.meta.settings.learning_rate().at(position.step + 1) * position.guard.rate_factor
+    }
+
+    fn check_batch(&self, batch: &Batch) -> Result<(), Error> {
+        let check = |what, wanted, found| {
+            if wanted == found {
+                Ok(())
+            } else {
+                Err(Error::Shape {
+                    what,
+                    wanted,
+                    found,
+                })
+            }
+        };
+        check(
+            "batch number",
+            self.state.position.batch as usize,
+            batch.number as usize,
+        )?;
+        check(
+            "persons of the batch",
+            self.state.persons.len(),
+            batch.persons.len(),
+        )?;
+        let pixels = self.meta.settings.batch * self.side().pow(2);
+        for faces in &batch.persons {
+            check("input faces", 3 * pixels, faces.input.len())?;
+            check("target faces", 3 * pixels, faces.target.len())?;
+            check("face masks", pixels, faces.mask.len())?;
+            if !faces.priority.is_empty() {
+                check("priorities", pixels, faces.priority.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forward, loss and backward. Returns the person whose loss is not finite.
+    fn learn(
+        &mut self,
+        batch: &Batch,
+        report: &mut StepReport,
+        timer: &mut Timer<'_>,
+    ) -> Result<Option<usize>, Error> {
+        let (side, channels, frozen) = (self.side(), self.channels(), self.frozen());
+        let parts = self.input.chunks_exact_mut(batch.persons[0].input.len());
+        for (part, faces) in parts.zip(&batch.persons) {
+            part.copy_from_slice(&faces.input);
+        }
+        if !self.encoder_is_loaded {
+            self.encoder.load_slice(&self.state.encoder.weights);
+            self.encoder_is_loaded = true;
+        }
+        let codes = self.encoder.forward(&self.input);
+        let each = codes.len() / batch.persons.len();
+        for (i, faces) in batch.persons.iter().enumerate() {
+            self.decoder.load_slice(&self.state.persons[i].1.weights);
+            let prediction = self.decoder.forward(&codes[i * each..][..each]);
+            report.secs.forward += timer.lap();
+            let comparison = Comparison {
+                side,
+                channels,
+                prediction,
+                target: &faces.target,
+                mask: &faces.mask,
+                priority: &faces.priority,
+            };
+            let gradient = &mut self.output_gradient;
+            let loss = face_loss(&mut self.scratch, &self.loss_weights, &comparison, gradient)?;
+            report.losses.push(loss);
+            report.secs.loss += timer.lap();
+            if !loss.total.is_finite() {
+                return Ok(Some(i));
+            }
+            let gradients = &mut self.person_gradients[i];
+            let code_gradient = self.decoder.backward(gradient, gradients, !frozen);
+            if !frozen {
+                self.code_gradient[i * each..][..each].copy_from_slice(code_gradient);
+            }
+            report.secs.backward += timer.lap();
+        }
+        if !frozen {
+            self.encoder
+                .backward(&self.code_gradient, &mut self.encoder_gradient, false);
+            report.secs.backward += timer.lap();
+        }
+        Ok(None)
+    }
+
+    fn gradient_norm(&self) -> f64 {
+        let all = std::iter::once(&self.encoder_gradient).chain(&self.person_gradients);
+        all.map(|g| optim::squared_norm(g)).sum::<f64>().sqrt()
+    }
+
+    fn update(&mut self, report: &StepReport) {
+        let settings = &self.meta.settings;
+        let limit = settings.clip_norm;
+        let clips = limit > 0.0 && report.gradient_norm > limit;
+        let factor = if clips {
+            limit / report.gradient_norm
+        } else {
+            1.0
+        };
+        let step = self.state.position.step + 1;
+        let adam = AdamStep::new(&settings.adam(), step, report.learning_rate, factor);
+        if !settings.freeze_encoder {
+            optim::update(&adam, &mut self.state.encoder, &mut self.encoder_gradient);
+            self.encoder_is_loaded = false;
+        }
+        let persons = self
+            .state
+            .persons
+            .iter_mut()
+            .zip(&mut self.person_gradients);
+        for ((_, slots), gradients) in persons {
+            optim::update(&adam, slots, gradients);
+        }
+    }
+
+    /// Goes back to the last good state and notes why.
+    fn mend(&mut self, culprit: Option<usize>, report: &StepReport) -> Result<Incident, Error> {
+        let failed = &self.state.position;
+        let person = culprit.map(|i| self.state.persons[i].0.clone());
+        let loss = culprit.and_then(|i| report.losses.get(i));
+        let incident = Incident {
+            failed_step: failed.step + 1,
+            restored_step: self.last_good.position.step,
+            batch: report.batch,
+            person: person.clone(),
+            loss: match loss {
+                Some(loss) => loss.total.to_string(),
+                None => format!("finite, norm of the gradient {}", report.gradient_norm),
+            },
+            rate_factor: failed.guard.rate_factor,
+        };
+        let (mut guard, trained_secs) = (failed.guard.clone(), failed.trained_secs);
+        let too_many = guard.note(incident);
+        self.state.clone_from(&self.last_good);
+        self.encoder_is_loaded = false;
+        self.encoder_gradient.fill(0.0);
+        self.person_gradients.iter_mut().for_each(|g| g.fill(0.0));
+        let position = &mut self.state.position;
+        position.batch = report.batch + 1;
+        position.trained_secs = trained_secs;
+        position.guard = guard;
+        let incident = position.guard.incidents.last().cloned();
+        match incident {
+            Some(incident) if !too_many => Ok(incident),
+            _ => Err(Error::NotFinite {
+                step: report.step + 1,
+                batch: report.batch,
+                person,
+                times: position.guard.in_a_row,
+                rate: report.learning_rate,
+                checkpoint: None,
+            }),
+        }
+    }
+}
+
+fn names_of<'a>(names: impl Iterator<Item = &'a PersonName>) -> String {
+    names.map(PersonName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn check_state(graphs: &Graphs, state: &TrainState) -> Result<(), Error> {
+    let mut names: Vec<_> = state.persons.iter().map(|(name, _)| name).collect();
+    let found = names_of(names.iter().copied());
+    names.sort();
+    names.dedup();
+    if names.is_empty() || names.len() != state.persons.len() {
+        return Err(Error::Persons { found });
+    }
+    let encoder = (
+        &state.encoder,
+        graphs.encoder.layout.len(),
+        "encoder weights",
+    );
+    let decoder = graphs.decoder.layout.len();
+    let persons = state
+        .persons
+        .iter()
+        .map(|(_, slots)| (slots, decoder, "decoder weights"));
+    for (slots, wanted, what) in std::iter::once(encoder).chain(persons) {
+        for (_, data) in slots.named() {
+            if data.len() != wanted {
+                return Err(Error::Shape {
+                    what,
+                    wanted,
+                    found: data.len(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Time between calls.
+struct Timer<'a> {
+    clock: Clock<'a>,
+    last: f64,
+}
+
+impl<'a> Timer<'a> {
+    fn start(clock: Clock<'a>) -> Self {
+        Self {
+            clock,
+            last: clock(),
+        }
+    }
+
+    fn lap(&mut self) -> f64 {
+        let now = (self.clock)();
+        now - std::mem::replace(&mut self.last, now)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,325 @@
+//! The step on tiny networks: resuming, going back, learning.
+
+use stockpot_core::Rng;
+use stockpot_kernels::Activation;
+use stockpot_model::{GraphBuilder, Shape};
+
+use super::*;
+
+pub(crate) const SIDE: usize = 16;
+
+pub(crate) fn name(text: &str) -> PersonName {
+    text.parse().unwrap()
+}
+
+/// 16 x 16 pixels through a code of 24 numbers, with every kind of layer that learns.
+pub(crate) fn graphs() -> Graphs {
+    let leaky = Activation::LeakyRelu(0.1);
+    let mut encoder = GraphBuilder::new("encoder", Shape::new(SIDE, SIDE, 3));
+    let x = encoder.conv("down", encoder.input(), (3, 2, 8), leaky);
+    let x = encoder.conv("down2", x, (3, 2, 16), leaky);
+    encoder.dense("code", x, 24, Activation::None);
+    let encoder = encoder.build();
+    let mut decoder = GraphBuilder::new("decoder", Shape::new(1, 1, 24));
+    let x = decoder.dense("wide", decoder.input(), 4 * 4 * 16, leaky);
+    let x = decoder.reshape(x, Shape::new(4, 4, 16));
+    let x = decoder.up_conv("up", x, 16, leaky);
+    let x = decoder.up_conv("up2", x, 12, leaky);
+    let x = decoder.conv("draw", x, (3, 1, 4), Activation::None);
+    decoder.sigmoid(x);
+    let decoder = decoder.build();
+    Graphs {
+        family: "tiny".into(),
+        encoder: Arc::new(encoder),
+        decoder: Arc::new(decoder),
+    }
+}
+
+pub(crate) fn settings() -> TrainSettings {
+    TrainSettings {
+        batch: 4,
+        warm_up_steps: 3,
+        learning_rate: 5e-3,
+        report_every: 3,
+        save_every: 5,
+        snapshot_every: 2,
+        evaluate_every: 4,
+        preview_every: 0,
+        ..TrainSettings::default()
+    }
+}
+
+pub(crate) fn trainer(settings: TrainSettings) -> Trainer {
+    let graphs = graphs();
+    let init = |graph: &Graph, seed| Params::init(graph.layout.clone(), seed).data;
+    let persons = [("anna", 2), ("ben", 3)];
+    let persons = persons.map(|(n, seed)| (name(n), init(&graphs.decoder, seed)));
+    let state = TrainState::new(init(&graphs.encoder, 1), persons.into());
+    let meta = CheckpointMeta {
+        family: "tiny".into(),
+        settings,
+        parents: BTreeMap::new(),
+    };
+    Trainer::assemble(graphs, meta, state).unwrap()
+}
+
+/// Soft blobs whose colours and places depend on the person and the draw.
+pub(crate) fn faces(person: u64, count: usize, seed: u64) -> FaceBatch {
+    let mut rng = Rng::stream(seed, "faces", person);
+    let mut faces = FaceBatch::default();
+    for _ in 0..count {
+        let (cx, cy) = (rng.range(6.0, 10.0), rng.range(6.0, 10.0));
+        let colour = [0.2 + 0.5 * person as f32, 0.5, rng.range(0.3, 0.7)];
+        for i in 0..SIDE * SIDE {
+            let (x, y) = ((i % SIDE) as f32 - cx, (i / SIDE) as f32 - cy);
+            let blob = (-(x * x + y * y) / 18.0).exp();
+            faces.target.extend(colour.map(|c| 0.1 + 0.8 * c * blob));
+            faces.mask.push(if blob > 0.4 { 1.0 } else { 0.0 });
+            faces.priority.push(if blob > 0.9 { 3.0 } else { 1.0 });
+        }
+    }
+    faces.input.clone_from(&faces.target);
+    faces
+}
+
+pub(crate) fn batch(number: u64) -> Batch {
+    Batch {
+        number,
+        persons: vec![faces(0, 4, number), faces(1, 4, number)],
+    }
+}
+
+pub(crate) fn still() -> f64 {
+    0.0
+}
+
+fn steps(trainer: &mut Trainer, count: u64) -> Vec<StepReport> {
+    (0..count)
+        .map(|_| {
+            let number = trainer.state().position.batch;
+            trainer.step(&batch(number), &still).unwrap()
+        })
+        .collect()
+}
+
+fn poisoned(number: u64, person: usize) -> Batch {
+    let mut batch = batch(number);
+    batch.persons[person].target[77] = f32::NAN;
+    batch
+}
+
+#[test]
+fn five_steps_and_a_resume_and_five_more_equal_ten() {
+    let mut whole = trainer(settings());
+    let reports = steps(&mut whole, 10);
+    let mut first = trainer(settings());
+    steps(&mut first, 5);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let mut bytes = Vec::new();
+    let state = first.snapshot();
+    crate::checkpoint::write(&mut bytes, first.meta(), &state).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    drop(first);
+    let checkpoint = crate::checkpoint::read(&path).unwrap();
+    let mut second = Trainer::resume_graphs(graphs(), checkpoint).unwrap();
+    assert_eq!(steps(&mut second, 5), reports[5..]);
+    assert_eq!(second.state(), whole.state());
+    assert_eq!(second.encoder(), whole.encoder());
+    assert_eq!(second.decoder(&name("ben")), whole.decoder(&name("ben")));
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let go = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let mut trainer = trainer(settings());
+            steps(&mut trainer, 3);
+            trainer.state().clone()
+        })
+    };
+    assert_eq!(go(1), go(3));
+}
+
+#[test]
+fn poison_rolls_back_and_the_run_goes_on_with_half_the_rate() {
+    let mut trainer = trainer(settings());
+    steps(&mut trainer, 3);
+    let good = trainer.snapshot();
+    steps(&mut trainer, 2);
+    let report = trainer.step(&poisoned(5, 1), &still).unwrap();
+    let incident = report.incident.unwrap();
+    assert_eq!(
+        (incident.failed_step, incident.restored_step, incident.batch),
+        (6, 3, 5)
+    );
+    assert_eq!(
+        (incident.person, incident.loss.as_str()),
+        (Some(name("ben")), "NaN")
+    );
+    assert_eq!(trainer.state().encoder, good.encoder);
+    assert_eq!(trainer.state().persons, good.persons);
+    assert_eq!(
+        (
+            trainer.state().position.step,
+            trainer.state().position.batch
+        ),
+        (3, 6)
+    );
+    let rate = trainer.step(&batch(6), &still).unwrap().learning_rate;
+    assert_eq!(rate, 0.5 * settings().learning_rate().at(4));
+    assert!(
+        trainer
+            .state()
+            .encoder
+            .weights
+            .iter()
+            .all(|w| w.is_finite())
+    );
+    // A snapshot ends the row of incidents; without one the third ends the run.
+    trainer.snapshot();
+    assert!(trainer.step(&poisoned(7, 0), &still).is_ok());
+    assert!(trainer.step(&poisoned(8, 0), &still).is_ok());
+    let error = trainer.step(&poisoned(9, 0), &still).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("step 5, batch 9, person `anna`, 3 times"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_infinite_gradient_of_a_finite_loss_is_caught_too() {
+    let mut trainer = trainer(settings());
+    // What a backward pass that overflowed leaves behind.
+    trainer.encoder_gradient[3] = f32::INFINITY;
+    let report = trainer.step(&batch(0), &still).unwrap();
+    assert_eq!(report.incident.unwrap().person, None);
+    assert!(trainer.state().encoder.first.iter().all(|m| *m == 0.0));
+    assert_eq!(trainer.step(&batch(1), &still).unwrap().incident, None);
+}
+
+#[test]
+fn a_frozen_encoder_stays_as_it_is_to_the_bit() {
+    let mut trainer = trainer(TrainSettings {
+        freeze_encoder: true,
+        ..settings()
+    });
+    let before = trainer.state().clone();
+    steps(&mut trainer, 3);
+    assert_eq!(trainer.state().encoder, before.encoder);
+    assert_ne!(trainer.state().persons[0].1.ema, before.persons[0].1.ema);
+}
+
+#[test]
+fn clipping_shortens_the_step_not_the_report() {
+    let mut free = trainer(settings());
+    let mut held = trainer(TrainSettings {
+        clip_norm: 1e-6,
+        ..settings()
+    });
+    let (a, b) = (steps(&mut free, 1), steps(&mut held, 1));
+    assert_eq!(a[0].gradient_norm, b[0].gradient_norm);
+    let size = |t: &Trainer| optim::squared_norm(&t.state().encoder.first).sqrt();
+    assert!(size(&held) < 1.1e-7 && size(&free) > 1e-5);
+}
+
+#[test]
+fn a_tiny_set_is_learnt_by_heart() {
+    let settings = TrainSettings {
+        ema_decay: 0.9,
+        schedule_steps: 200,
+        ..settings()
+    };
+    let mut trainer = trainer(settings);
+    let sample = |number| Batch {
+        number,
+        persons: vec![faces(0, 4, 0), faces(1, 4, 0)],
+    };
+    let before = trainer.evaluate(&name("anna"), &faces(0, 4, 0)).unwrap();
+    for number in 0..250 {
+        trainer.step(&sample(number), &still).unwrap();
+    }
+    for person in ["anna", "ben"] {
+        let own = faces(u64::from(person == "ben"), 4, 0);
+        let after = trainer.evaluate(&name(person), &own).unwrap();
+        println!("{person}: {before:?} -> {after:?}");
+        assert!(
+            after.score.ssim > 0.9 && after.score.mae < 0.05,
+            "{person} {after:?}"
+        );
+        assert!(
+            after.loss.total < 0.25 * before.loss.total,
+            "{person} {after:?}"
+        );
+    }
+}
+
+#[test]
+fn drawing_pads_the_last_part_and_persons_differ() {
+    let mut trainer = trainer(settings());
+    let many = faces(0, 7, 1);
+    let all = trainer.draw(&name("anna"), &many.input).unwrap();
+    assert_eq!(all.len(), 7 * SIDE * SIDE * 4);
+    let each = SIDE * SIDE;
+    let last = trainer
+        .draw(&name("anna"), &many.input[6 * each * 3..])
+        .unwrap();
+    assert_eq!(all[6 * each * 4..], last);
+    assert_ne!(all, trainer.draw(&name("ben"), &many.input).unwrap());
+    assert!(matches!(
+        trainer.draw(&name("cy"), &[]),
+        Err(Error::UnknownPerson { .. })
+    ));
+    assert!(matches!(
+        trainer.draw(&name("ben"), &[0.0; 5]),
+        Err(Error::Shape { .. })
+    ));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let mut trainer = trainer(settings());
+    let refused = |batch: &Batch, trainer: &mut Trainer| match trainer.step(batch, &still) {
+        Err(Error::Shape { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&batch(1), &mut trainer), "batch number");
+    let mut short = batch(0);
+    short.persons[1].mask.pop();
+    assert_eq!(refused(&short, &mut trainer), "face masks");
+    short.persons.pop();
+    assert_eq!(refused(&short, &mut trainer), "persons of the batch");
+
+    let twice = TrainState::new(vec![], vec![(name("a"), vec![]), (name("a"), vec![])]);
+    let meta = trainer.meta().clone();
+    let twice = Trainer::assemble(graphs(), meta.clone(), twice);
+    assert!(matches!(twice, Err(Error::Persons { .. })));
+    let mut other = Checkpoint {
+        meta,
+        state: trainer.state().clone(),
+    };
+    other.state.encoder.ema.pop();
+    assert!(Trainer::resume_graphs(graphs(), other.clone()).is_err());
+    assert!(trainer.restore(&other.state).is_err());
+    other.meta.family = "comb-s-64".into();
+    let error = Trainer::resume_graphs(graphs(), other).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "The checkpoint has the network comb-s-64, the training has tiny"
+    );
+}
+
+#[test]
+fn restoring_an_earlier_state_repeats_the_same_steps() {
+    let mut trainer = trainer(settings());
+    steps(&mut trainer, 2);
+    let earlier = trainer.state().clone();
+    let first = steps(&mut trainer, 2);
+    trainer.restore(&earlier).unwrap();
+    assert_eq!(steps(&mut trainer, 2), first);
+}
