@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::library::{Library, Writer};
 use crate::record::{
     DecoderForm, DecoderStateRecord, EncoderStateRecord, Metrics, Record, RunRecord, StatesNamed,
+    check_metrics, check_settings,
 };
 use crate::refs::{Change, Expect, Outcome, RefName, Snapshot};
 use crate::run_id::RunId;
@@ -182,6 +183,18 @@ impl Writer<'_> {
                 offered: commit.family.clone(),
             });
         }
+        let decoders = commit.decoders.iter().map(|d| &d.state.metrics);
+        let encoder = match &commit.encoder {
+            EncoderChoice::New(state) => Some(&state.metrics),
+            EncoderChoice::Kept(_) => None,
+        };
+        [&commit.metrics]
+            .into_iter()
+            .chain(encoder)
+            .chain(decoders)
+            .try_for_each(check_metrics)
+            .and_then(|()| check_settings(&commit.settings_json))
+            .or_else(bad)?;
         match &commit.encoder {
             EncoderChoice::New(state) => {
                 if let Some(parent) = &state.parent {

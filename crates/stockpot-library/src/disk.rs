@@ -34,6 +34,9 @@ pub(crate) type Gate = std::sync::Arc<dyn Fn(Step, &Path) -> io::Result<()> + Se
 pub(crate) struct Disk {
     #[cfg(test)]
     pub(crate) gate: Option<Gate>,
+    /// A test that does not cut the power need not wait for the disk.
+    #[cfg(test)]
+    pub(crate) lazy: bool,
 }
 
 impl Disk {
@@ -77,7 +80,7 @@ impl Disk {
         }
         file.write_all(bytes)?;
         self.pass(Step::SyncFile, beside)?;
-        file.sync_all()?;
+        self.flush(&file)?;
         drop(file);
         self.pass(Step::Rename, path)?;
         fs::rename(beside, path)
@@ -120,21 +123,32 @@ impl Disk {
     /// Flushes a folder: what was renamed into it survives a power cut.
     pub(crate) fn sync_folder(&self, folder: &Path) -> Result<()> {
         self.pass(Step::SyncFolder, folder)
-            .and_then(|()| flush_folder(folder))
+            .and_then(|()| self.flush_folder(folder))
             .map_err(|e| Error::io("flush the folder", folder, e))
     }
-}
 
-/// On Unix a rename is safe from a power cut only once its folder is flushed.
-#[cfg(unix)]
-fn flush_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
+    /// On Unix a rename is safe from a power cut only once its folder is flushed.
+    #[cfg(unix)]
+    fn flush_folder(&self, folder: &Path) -> io::Result<()> {
+        self.flush(&File::open(folder)?)
+    }
 
-/// Elsewhere a folder cannot be opened as a file; the file system's own journal has to do.
-#[cfg(not(unix))]
-fn flush_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
+    /// Elsewhere a folder cannot be opened as a file; the file system's own journal has to do.
+    #[cfg(not(unix))]
+    fn flush_folder(&self, _folder: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn flush(&self, file: &File) -> io::Result<()> {
+        if self.lazy { Ok(()) } else { file.sync_all() }
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "the tests may be lazy here")]
+    fn flush(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
 }
 
 fn parent(path: &Path) -> &Path {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use stockpot_core::{ContentHash, PersonName};
 
 use crate::lock::LockHolder;
+use crate::utc::utc_text;
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -398,6 +399,6 @@ fn list_or(items: &[String], empty: &str) -> String {
 fn holder_text(holder: &Option<LockHolder>) -> String {
     holder.as_ref().map_or_else(
         || "another process".into(),
-        |h| format!("process {} (since {} s UTC)", h.pid, h.since_secs),
+        |h| format!("process {} since {}", h.pid, utc_text(h.since_secs)),
     )
 }

@@ -27,6 +27,7 @@ mod run_id;
 mod show;
 mod status;
 mod store;
+mod utc;
 mod verify;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use record::{
 pub use run_id::{BadRunId, RunId};
 pub use show::{PersonDetail, Shown};
 pub use status::{DecoderStatus, EncoderStatus, PersonStatus, StatusReport};
+pub use utc::utc_text;
 pub use verify::{Finding, FindingKind, VerifyReport};
 
 /// The newest library format that this software reads and the one that it writes.

@@ -145,7 +145,7 @@ fn read_rows(
 }
 
 /// Walks the tree without recursion: a library may hold a chain of any length.
-fn in_tree_order(encoders: Vec<LogRow>, decoders: Vec<LogRow>) -> Vec<LogRow> {
+pub(crate) fn in_tree_order(encoders: Vec<LogRow>, decoders: Vec<LogRow>) -> Vec<LogRow> {
     let known: BTreeSet<ContentHash> = encoders.iter().map(|row| row.hash).collect();
     let mut children: BTreeMap<Option<ContentHash>, Vec<LogRow>> = BTreeMap::new();
     for row in encoders {

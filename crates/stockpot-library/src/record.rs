@@ -196,7 +196,7 @@ pub struct RunRecord {
     /// The states it left.
     pub results: StatesNamed,
     /// The settings as JSON text (kept as JSON inside the record).
-    #[serde(with = "json_text")]
+    #[serde(rename = "settings", with = "json_text")]
     pub settings_json: String,
     /// The seed of every random choice.
     pub seed: u64,
@@ -290,12 +290,7 @@ impl Record {
             Self::Run(r) => Some(&r.metrics),
             Self::Person(_) | Self::Consent(_) => None,
         };
-        // JSON has no word for them, and a state whose metric is not a number is not worth keeping.
-        if let Some((name, value)) = metrics.and_then(|m| m.iter().find(|(_, v)| !v.is_finite())) {
-            return Err(format!(
-                "the metric `{name}` is {value}, a finite number is wanted"
-            ));
-        }
+        metrics.map_or(Ok(()), check_metrics)?;
         let file = match self {
             Self::EncoderState(r) => self.wrap(r),
             Self::DecoderState(r) => self.wrap(r),
@@ -319,6 +314,23 @@ impl Record {
             body,
         })
     }
+}
+
+/// JSON has no word for numbers that are not finite, and a state measured so is not worth keeping.
+pub(crate) fn check_metrics(metrics: &Metrics) -> Result<(), String> {
+    match metrics.iter().find(|(_, value)| !value.is_finite()) {
+        Some((name, value)) => Err(format!(
+            "the metric `{name}` is {value}, a finite number is wanted"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Settings are kept as JSON inside the record.
+pub(crate) fn check_settings(text: &str) -> Result<(), String> {
+    serde_json::from_str::<serde_json::Value>(text)
+        .map(drop)
+        .map_err(|e| format!("the settings are not JSON: {e}"))
 }
 
 fn with_attachments(

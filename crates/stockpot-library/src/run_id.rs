@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::utc::Utc;
+
 /// A run's name, `YYYYMMDD-hhmmss-xxxxxx` in UTC with 6 digits that keep runs of one second apart.
 /// Sorting names sorts runs by time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -31,10 +33,10 @@ impl RunId {
             .iter()
             .map(|b| format!("{b:02x}"))
             .collect();
-        let (year, month, day) = civil_from_days(now_secs / 86_400);
-        let (hour, minute, second) = (now_secs / 3600 % 24, now_secs / 60 % 60, now_secs % 60);
+        let t = Utc::of(now_secs);
         Self(format!(
-            "{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{tail}"
+            "{:04}{:02}{:02}-{:02}{:02}{:02}-{tail}",
+            t.year, t.month, t.day, t.hour, t.minute, t.second
         ))
     }
 
@@ -42,27 +44,6 @@ impl RunId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// Year, month (1 to 12) and day (1 to 31) of a day counted from 1970-01-01, Gregorian.
-///
-/// Counts in eras of 400 years (146 097 days) that begin on 1 March, so that the leap day is the
-/// last one of a year.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468; // days from 0000-03-01 to 1970-01-01
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 impl fmt::Display for RunId {

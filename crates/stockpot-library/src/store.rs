@@ -79,17 +79,17 @@ pub(crate) fn get_record(layout: &Layout, hash: &ContentHash) -> Result<Record> 
 /// A kind of record that can be asked for by type.
 pub(crate) trait Kind: Sized {
     const NAME: &'static str;
-    fn of(record: Record) -> std::result::Result<Self, Record>;
+    fn of(record: Record) -> Option<Self>;
 }
 
 macro_rules! kind {
     ($ty:ty, $variant:ident, $name:literal) => {
         impl Kind for $ty {
             const NAME: &'static str = $name;
-            fn of(record: Record) -> std::result::Result<Self, Record> {
+            fn of(record: Record) -> Option<Self> {
                 match record {
-                    Record::$variant(r) => Ok(r),
-                    other => Err(other),
+                    Record::$variant(r) => Some(r),
+                    _ => None,
                 }
             }
         }
@@ -103,10 +103,12 @@ kind!(RunRecord, Run, "run");
 
 /// Reads a record of a known kind.
 pub(crate) fn get<T: Kind>(layout: &Layout, hash: &ContentHash) -> Result<Stored<T>> {
-    let record = T::of(get_record(layout, hash)?).map_err(|other| Error::WrongKind {
+    let record = get_record(layout, hash)?;
+    let found = record.kind();
+    let record = T::of(record).ok_or_else(|| Error::WrongKind {
         hash: *hash,
         wanted: T::NAME.into(),
-        found: other.kind().into(),
+        found: found.into(),
     })?;
     Ok(Stored {
         hash: *hash,
