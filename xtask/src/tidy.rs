@@ -67,7 +67,9 @@ fn faults_in(name: &str, text: &str) -> Vec<String> {
                 "A file has {lines} lines, {MOST_LINES} are the most: {name}"
             ));
         }
-        if name.contains("/src/") && !text.starts_with("//!") {
+        // A file of tests says by its name what it is for.
+        let tests = name.ends_with("/tests.rs") || name.contains("/tests/");
+        if name.contains("/src/") && !tests && !text.starts_with("//!") {
             faults.push(format!(
                 "A module does not open with `//!` (what it is for, what it must not know, where to start): {name}"
             ));
@@ -116,10 +118,9 @@ mod tests {
         let text = "//! Draws faces.\n\nfn main() {}\n";
         assert_eq!(faults_in("crates/a/src/lib.rs", text), [""; 0]);
         // Tests and examples need no module text.
-        assert_eq!(
-            faults_in("crates/a/tests/all.rs", "fn main() {}\n"),
-            [""; 0]
-        );
+        for name in ["crates/a/tests/all.rs", "crates/a/src/b/tests.rs"] {
+            assert_eq!(faults_in(name, "fn main() {}\n"), [""; 0]);
+        }
     }
 
     #[test]
