@@ -91,6 +91,20 @@ pub fn from_bytes(family: Family, layout: &Arc<Layout>, bytes: &[u8]) -> Result<
     })
 }
 
+/// The words beside the weights.
+///
+/// # Errors
+/// [`Error::NotWeights`].
+pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, Error> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_weights)?;
+    Ok(header
+        .metadata()
+        .clone()
+        .unwrap_or_default()
+        .into_iter()
+        .collect())
+}
+
 /// The family a weights file names, if it does.
 ///
 /// # Errors

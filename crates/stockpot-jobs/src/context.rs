@@ -1,0 +1,80 @@
+//! What every job is told: where things are, who listens, when to stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use stockpot_core::{CancelToken, Progress, ProgressSink};
+use stockpot_library::Library;
+use stockpot_media::Opener;
+
+use crate::error::JobError;
+
+/// The surroundings of a job. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// The library folder.
+    pub library_dir: PathBuf,
+    /// Where the face models of others are.
+    pub models_dir: PathBuf,
+    /// The program that decodes untrusted files when called with [`crate::MEDIA_WORKER`]: normally
+    /// the running program itself.
+    pub worker_exe: PathBuf,
+    /// Takes progress.
+    pub progress: Arc<dyn ProgressSink>,
+    /// Asks the job to stop.
+    pub cancel: CancelToken,
+    /// Seeds every random choice.
+    pub seed: u64,
+}
+
+impl Context {
+    /// Opens the library.
+    ///
+    /// # Errors
+    /// If the folder is none, or was made by newer software.
+    pub fn library(&self) -> Result<Library, JobError> {
+        Ok(Library::open(&self.library_dir)?)
+    }
+
+    /// Where files nobody vouches for are decoded.
+    pub(crate) fn opener(&self) -> Opener {
+        Opener::Worker(self.worker_exe.clone())
+    }
+
+    pub(crate) fn phase(&self, name: &'static str, total: u64) {
+        self.progress.send(Progress::Phase { name, total });
+    }
+
+    pub(crate) fn step(&self, done: u64) {
+        self.progress.send(Progress::Step {
+            done,
+            note: String::new(),
+        });
+    }
+
+    pub(crate) fn warn(&self, text: impl Into<String>) {
+        self.progress.send(Progress::Warning(text.into()));
+    }
+
+    pub(crate) fn info(&self, text: impl Into<String>) {
+        self.progress.send(Progress::Info(text.into()));
+    }
+
+    /// An error if somebody asked to stop.
+    pub(crate) fn check_cancel(&self) -> Result<(), JobError> {
+        if self.cancel.is_cancelled() {
+            return Err(JobError::cancelled(
+                "Stopped before the job was done; nothing was changed",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Seconds since 1970 UTC; 0 if the clock stands before that.
+pub(crate) fn now_secs() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
+}

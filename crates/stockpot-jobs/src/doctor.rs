@@ -1,0 +1,72 @@
+//! `doctor`: what this machine has, and what is missing.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use stockpot_kernels::Isa;
+
+use crate::context::Context;
+use crate::models;
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reply {
+    /// This program.
+    pub stockpot: String,
+    /// Threads that work at once.
+    pub threads: usize,
+    /// Instruction set of the training kernels.
+    pub instructions: &'static str,
+    /// Memory in all, in bytes, where the system tells.
+    pub memory_bytes: Option<u64>,
+    /// Memory that is free, in bytes, where the system tells.
+    pub free_memory_bytes: Option<u64>,
+    /// Where face models are looked for.
+    pub models_dir: PathBuf,
+    /// Face models that are missing or damaged.
+    pub models_missing: usize,
+    /// What to do; empty if nothing is amiss.
+    pub advice: Vec<String>,
+}
+
+/// Looks around. Never fails: what cannot be found out is left out.
+pub fn run(ctx: &Context) -> Reply {
+    let (memory_bytes, free_memory_bytes) = memory();
+    // A file that cannot be read is as good as missing.
+    let missing = models::list(ctx).map_or(1, |all| {
+        all.iter().filter(|m| m.state != models::INSTALLED).count()
+    });
+    let mut advice = Vec::new();
+    if missing > 0 {
+        advice.push("stockpot models install".to_owned());
+    }
+    if Isa::best() == Isa::Portable {
+        advice.push(
+            "this processor has no AVX2: training will be slow; use another machine for it".into(),
+        );
+    }
+    Reply {
+        stockpot: env!("CARGO_PKG_VERSION").into(),
+        threads: rayon::current_num_threads(),
+        instructions: Isa::best().name(),
+        memory_bytes,
+        free_memory_bytes,
+        models_dir: ctx.models_dir.clone(),
+        models_missing: missing,
+        advice,
+    }
+}
+
+/// Total and available memory from the Linux kernel's table; nothing elsewhere.
+fn memory() -> (Option<u64>, Option<u64>) {
+    // `.ok()`: other systems have no such file, and the reply then leaves memory out.
+    let Some(text) = std::fs::read_to_string("/proc/meminfo").ok() else {
+        return (None, None);
+    };
+    let field = |name: &str| {
+        let line = text.lines().find(|l| l.starts_with(name))?;
+        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        kib.checked_mul(1024)
+    };
+    (field("MemTotal:"), field("MemAvailable:"))
+}

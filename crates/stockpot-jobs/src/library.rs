@@ -1,0 +1,237 @@
+//! `library status|log|show|verify`: what a library holds, and whether it is whole.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use stockpot_core::{ContentHash, PersonName};
+use stockpot_library::{LogState, Shown};
+
+use crate::context::Context;
+use crate::error::JobError;
+use crate::person::words;
+
+/// `library status`.
+#[derive(Debug, Clone, Serialize)]
+pub struct StatusReply {
+    /// The family of networks, once there is one.
+    pub family: Option<String>,
+    /// The current encoder state.
+    pub encoder: Option<String>,
+    /// Training steps it has had.
+    pub encoder_steps: Option<u64>,
+    /// One row per person.
+    pub persons: Vec<PersonRow>,
+    /// What is damaged.
+    pub problems: Vec<String>,
+}
+
+/// One person of `library status`.
+#[derive(Debug, Clone, Serialize)]
+pub struct PersonRow {
+    /// The name.
+    pub person: PersonName,
+    /// The ground of the consent.
+    pub consent: Option<String>,
+    /// The current decoder state.
+    pub decoder: Option<String>,
+    /// Training steps it has had.
+    pub steps: Option<u64>,
+    /// Similarity of held-out faces and their reconstruction, 0 to 1, when it was committed.
+    pub held_out_ssim: Option<f64>,
+    /// Whether it was trained with the current encoder state.
+    pub encoder: Option<&'static str>,
+}
+
+/// `library status`: one row per person.
+///
+/// # Errors
+/// If the library cannot be read at all; damage is told in the reply.
+pub fn status(ctx: &Context) -> Result<StatusReply, JobError> {
+    let report = ctx.library()?.status()?;
+    let mut problems = report.problems;
+    let mut persons = Vec::new();
+    for p in report.persons {
+        problems.extend(p.problems.iter().map(|text| format!("{}: {text}", p.name)));
+        persons.push(PersonRow {
+            consent: p.consent.as_ref().map(words),
+            decoder: p.decoder.as_ref().map(|d| d.hash.short()),
+            steps: p.decoder.as_ref().map(|d| d.steps),
+            held_out_ssim: p
+                .decoder
+                .as_ref()
+                .and_then(|d| d.metrics.get("heldout_ssim").copied()),
+            encoder: p.decoder.as_ref().map(|d| {
+                if d.with_current_encoder {
+                    "current"
+                } else {
+                    "an earlier one"
+                }
+            }),
+            person: p.name,
+        });
+    }
+    Ok(StatusReply {
+        family: report.family,
+        encoder: report.encoder.as_ref().map(|e| e.hash.short()),
+        encoder_steps: report.encoder.as_ref().map(|e| e.steps),
+        persons,
+        problems,
+    })
+}
+
+/// One state of `library log`.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogRow {
+    /// The state, indented under its parent.
+    pub state: String,
+    /// Its record.
+    pub record: String,
+    /// The record of the state it was trained from.
+    pub parent: Option<String>,
+    /// The run that made it.
+    pub run: String,
+    /// Training steps since scratch.
+    pub steps: u64,
+    /// Similarity of held-out faces and their reconstruction, 0 to 1.
+    pub held_out_ssim: Option<f64>,
+    /// Whether it is current.
+    pub current: bool,
+}
+
+/// `library log`: every state, parents before children.
+///
+/// # Errors
+/// If the library cannot be read.
+pub fn log(ctx: &Context) -> Result<Vec<LogRow>, JobError> {
+    let report = ctx.library()?.log()?;
+    for text in &report.unreadable {
+        ctx.warn(text.clone());
+    }
+    let row = |r: stockpot_library::LogRow| LogRow {
+        state: match &r.state {
+            LogState::Encoder => format!("{}encoder", "  ".repeat(r.line)),
+            LogState::Decoder { person, form, .. } => {
+                format!("{}  {person} ({form})", "  ".repeat(r.line))
+            }
+        },
+        record: r.hash.short(),
+        parent: r.parent.map(|h| h.short()),
+        run: r.run.to_string(),
+        steps: r.steps,
+        held_out_ssim: r.metrics.get("heldout_ssim").copied(),
+        current: r.current,
+    };
+    Ok(report.rows.into_iter().map(row).collect())
+}
+
+/// `library show`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShowReply {
+    /// `person`, the kind of record, or `object`.
+    pub kind: String,
+    /// Its hash, where it has one.
+    pub hash: Option<ContentHash>,
+    /// What it says.
+    pub fields: BTreeMap<String, String>,
+}
+
+/// `library show`: a person, a run, the current `encoder`, or anything by the start of its hash.
+///
+/// # Errors
+/// If nothing or more than one thing fits.
+pub fn show(ctx: &Context, key: &str) -> Result<ShowReply, JobError> {
+    let mut fields = BTreeMap::new();
+    let mut put = |name: &str, value: String| {
+        fields.insert(name.to_owned(), value);
+    };
+    let (kind, hash) = match ctx.library()?.show(key)? {
+        Shown::Person(p) => {
+            put("name", p.name.to_string());
+            put("faces", p.facesets_dir.display().to_string());
+            if let Some(consent) = &p.consent {
+                put("consent", words(&consent.record.basis));
+                put("entered_by", consent.record.entered_by.clone());
+            }
+            if let Some(decoder) = &p.decoder {
+                put("decoder", decoder.hash.to_string());
+                put("steps", decoder.record.steps.to_string());
+            }
+            ("person".to_owned(), p.person.map(|r| r.hash))
+        }
+        Shown::Record { hash, record, refs } => {
+            put("created_secs", record.created_secs().to_string());
+            put("parents", list(&record.parents()));
+            put("objects", list(&record.objects()));
+            put("named_by", refs.join(", "));
+            (record.kind().to_owned(), Some(hash))
+        }
+        Shown::Object {
+            hash,
+            size_bytes,
+            used_by,
+        } => {
+            put("size_bytes", size_bytes.to_string());
+            put("used_by", list(&used_by));
+            ("object".to_owned(), Some(hash))
+        }
+    };
+    Ok(ShowReply { kind, hash, fields })
+}
+
+fn list(hashes: &[ContentHash]) -> String {
+    hashes
+        .iter()
+        .map(ContentHash::short)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// `library verify`.
+#[derive(Debug, Clone, Serialize)]
+pub struct VerifyReply {
+    /// Whether nothing is damaged.
+    pub sound: bool,
+    /// Objects hashed.
+    pub objects: u64,
+    /// Records hashed.
+    pub records: u64,
+    /// Refs followed.
+    pub refs: u64,
+    /// Bytes hashed.
+    pub checked_bytes: u64,
+    /// What was found, worst first.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that `library verify` found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// Whether something is lost or wrong; if not, it only takes room.
+    pub damage: bool,
+    /// What, and the file.
+    pub what: String,
+}
+
+/// `library verify`: hashes everything again.
+///
+/// # Errors
+/// If the library cannot be read or the user stopped it. Damage is in the reply; the door turns an
+/// unsound library into a failure.
+pub fn verify(ctx: &Context) -> Result<VerifyReply, JobError> {
+    let report = ctx.library()?.verify(&*ctx.progress, &ctx.cancel)?;
+    Ok(VerifyReply {
+        sound: report.is_sound(),
+        objects: report.objects,
+        records: report.records,
+        refs: report.refs,
+        checked_bytes: report.bytes,
+        findings: report
+            .findings
+            .iter()
+            .map(|f| Finding {
+                damage: f.is_damage(),
+                what: f.to_string(),
+            })
+            .collect(),
+    })
+}

@@ -1,0 +1,181 @@
+//! `person`: enters, lists, shows and removes persons with their consent.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use stockpot_core::{ContentHash, PersonName};
+use stockpot_faceset::{Faceset, Split};
+use stockpot_library::{Consent, ConsentBasis, ConsentSource};
+
+use crate::context::{Context, now_secs};
+use crate::error::{JobError, io};
+
+/// How long a command waits for another one that writes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest file that is read as evidence of a consent; the library has the same limit.
+const MAX_EVIDENCE_BYTES: u64 = 256 << 20;
+
+/// The ground of a consent as typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsentFrom {
+    /// The user's own face.
+    OwnFace,
+    /// A rendered person, nobody's face.
+    Synthetic,
+    /// A file in which the person agrees.
+    File(PathBuf),
+}
+
+/// `person add`.
+#[derive(Debug, Clone)]
+pub struct Add {
+    /// The name.
+    pub name: PersonName,
+    /// The ground of the consent.
+    pub consent: ConsentFrom,
+    /// Who enters it, in their own words.
+    pub entered_by: String,
+    /// Anything else worth keeping.
+    pub note: String,
+}
+
+/// A person as listed.
+#[derive(Debug, Clone, Serialize)]
+pub struct PersonReply {
+    /// The name.
+    pub name: PersonName,
+    /// `self`, `synthetic`, `file NAME`, or nothing where none can be read.
+    pub consent: Option<String>,
+    /// Faces for training; nothing before the first extraction.
+    pub training_faces: Option<usize>,
+    /// Faces held out to measure with.
+    pub held_out_faces: Option<usize>,
+    /// The current decoder state.
+    pub decoder: Option<ContentHash>,
+}
+
+/// A person removed.
+#[derive(Debug, Clone, Serialize)]
+pub struct RemoveReply {
+    /// The name.
+    pub removed: PersonName,
+    /// The decoder state that stays in the library's store.
+    pub kept_decoder: Option<ContentHash>,
+    /// The folder of faces, which was not touched.
+    pub kept_faces: Option<PathBuf>,
+}
+
+/// Enters a person with their consent.
+///
+/// # Errors
+/// If the name is taken, the consent file cannot be read or is empty, or the library is locked.
+pub fn add(ctx: &Context, settings: &Add) -> Result<PersonReply, JobError> {
+    let library = ctx.library()?;
+    let source = match &settings.consent {
+        ConsentFrom::OwnFace => ConsentSource::OwnFace,
+        ConsentFrom::Synthetic => ConsentSource::Synthetic,
+        ConsentFrom::File(path) => read_evidence(path)?,
+    };
+    let consent = Consent {
+        source,
+        entered_by: settings.entered_by.clone(),
+        note: settings.note.clone(),
+    };
+    let now = now_secs();
+    let stored = library
+        .writer(now, PATIENCE)?
+        .add_person(&settings.name, consent, now)?;
+    Ok(PersonReply {
+        name: settings.name.clone(),
+        consent: Some(words(&stored.record.basis)),
+        training_faces: None,
+        held_out_faces: None,
+        decoder: None,
+    })
+}
+
+fn read_evidence(path: &PathBuf) -> Result<ConsentSource, JobError> {
+    let read = |e: std::io::Error| {
+        io("read the consent file", path, &e)
+            .with_hint("give `self`, `synthetic`, or a file in which the person agrees")
+    };
+    let meta = std::fs::metadata(path).map_err(read)?;
+    if !meta.is_file() || meta.len() > MAX_EVIDENCE_BYTES {
+        return Err(JobError::usage(format!(
+            "The consent must be a file of at most 256 MiB\n  path: {}",
+            path.display()
+        )));
+    }
+    let bytes = std::fs::read(path).map_err(read)?;
+    let name = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Ok(ConsentSource::File { name, bytes })
+}
+
+/// All persons by name.
+///
+/// # Errors
+/// If the library cannot be read.
+pub fn list(ctx: &Context) -> Result<Vec<PersonReply>, JobError> {
+    let library = ctx.library()?;
+    let mut out = Vec::new();
+    for person in library.persons()? {
+        let folder = library.facesets_dir(&person.name);
+        let counts = match Faceset::open(&folder) {
+            Ok(faces) => Some((faces.count(Split::Train), faces.count(Split::HeldOut))),
+            Err(stockpot_faceset::Error::Missing { .. }) => None,
+            Err(other) => {
+                ctx.warn(format!(
+                    "The faces of {} cannot be read: {other}",
+                    person.name
+                ));
+                None
+            }
+        };
+        out.push(PersonReply {
+            consent: person.consent.as_ref().map(words),
+            training_faces: counts.map(|c| c.0),
+            held_out_faces: counts.map(|c| c.1),
+            decoder: person.decoder,
+            name: person.name,
+        });
+    }
+    Ok(out)
+}
+
+/// One person.
+///
+/// # Errors
+/// If there is no such person, or the library cannot be read.
+pub fn show(ctx: &Context, name: &PersonName) -> Result<PersonReply, JobError> {
+    // Asks first, so that a wrong name gives the library's own answer.
+    ctx.library()?.show_person(name)?;
+    let found = list(ctx)?.into_iter().find(|p| p.name == *name);
+    found.ok_or_else(|| JobError::failed(format!("`{name}` was removed just now")))
+}
+
+/// Takes a person out of the library. States and faces stay on disk and are named in the reply.
+///
+/// # Errors
+/// If there is no such person, or the library is locked.
+pub fn remove(ctx: &Context, name: &PersonName) -> Result<RemoveReply, JobError> {
+    let library = ctx.library()?;
+    let report = library.writer(now_secs(), PATIENCE)?.remove_person(name)?;
+    Ok(RemoveReply {
+        removed: report.person,
+        kept_decoder: report.kept_decoder,
+        kept_faces: report.kept_facesets,
+    })
+}
+
+/// The ground of a consent in words.
+pub(crate) fn words(basis: &ConsentBasis) -> String {
+    match basis {
+        ConsentBasis::OwnFace => "self".into(),
+        ConsentBasis::Synthetic => "synthetic".into(),
+        ConsentBasis::File { name, .. } => format!("file {name}"),
+    }
+}

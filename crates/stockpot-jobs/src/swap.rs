@@ -1,0 +1,332 @@
+//! `swap`: draws a person of the library into a video, a folder of pictures, or a picture.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+use stockpot_convert::{ConvertSettings, SheetRow, contact_sheet};
+use stockpot_core::{Area, PersonName, Size, picture};
+use stockpot_faces::identity::{self, TrackIdentity};
+use stockpot_faces::{Embedding, TrackId};
+use stockpot_faceset::{Faceset, ops};
+use stockpot_library::Library;
+use stockpot_media::{Extent, OutputSettings, VideoFrame};
+use stockpot_model::{Family, Network, weights_file};
+
+use crate::analyse::{self, Analysis, SAME_PERSON};
+use crate::context::Context;
+use crate::error::JobError;
+use crate::frames::FramesAhead;
+use crate::models::load;
+use crate::sink::Sink;
+use crate::swapper::{GROUP, Pair, Swapper};
+
+/// Cells of a preview sheet.
+const PREVIEW_CELL: Size = Size::new(480, 480);
+
+/// Whose face of the input is replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// The person seen in most frames.
+    #[default]
+    Main,
+    /// A person of the library.
+    Person(PersonName),
+    /// The N-th person by frames seen, from 1.
+    Nth(u32),
+}
+
+/// What to swap.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Video, folder of pictures, or picture.
+    pub input: PathBuf,
+    /// Whose face is drawn.
+    pub to: PersonName,
+    /// Whose face it replaces.
+    pub wanted: Wanted,
+    /// Where the result goes; for a preview, a picture.
+    pub output: PathBuf,
+    /// Only a contact sheet of so many frames.
+    pub preview: Option<u32>,
+    /// First and last frame; all without.
+    pub frames: Option<(u64, u64)>,
+    /// Quality of the video, 0 to 51, smaller is better.
+    pub crf: Option<u8>,
+    /// How the face is put back.
+    pub convert: ConvertSettings,
+}
+
+/// What was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reply {
+    /// The video, picture, folder or contact sheet.
+    pub output: PathBuf,
+    /// Frames of the input that were looked at.
+    pub frames: u64,
+    /// Frames with any face.
+    pub frames_with_face: u64,
+    /// Frames in which the face was replaced.
+    pub swapped_frames: u64,
+    /// The decoder state that was used.
+    pub decoder: String,
+    /// Frames per second, both passes.
+    pub frames_per_sec: f64,
+    /// What is not as in the source.
+    pub remarks: Vec<String>,
+}
+
+/// Swaps.
+///
+/// # Errors
+/// If the person is unknown, without consent or untrained; the input cannot be read or shows nobody
+/// wanted; the output cannot be written; or the user stopped the job. Nothing half done is left.
+pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
+    let start = Instant::now();
+    let library = ctx.library()?;
+    let (pair, decoder) = load_pair(&library, &settings.to)?;
+    if settings.output == settings.input {
+        return Err(JobError::usage(
+            "The output would replace the input: give another name",
+        ));
+    }
+    let models = load(ctx)?;
+    let references = references(&library, &settings.wanted)?;
+    let range = settings
+        .frames
+        .map_or(0..u64::MAX, |(a, b)| a..b.saturating_add(1));
+    let analysis = analyse::run(ctx, &models, &settings.input, range.clone())?;
+    let tracks = choose(ctx, settings, &analysis, &references)?;
+    let faces = analysis.by_frame(&tracks);
+    let mut swapper = Swapper::new(pair, faces, settings.convert.clone())?;
+    let remarks = match settings.preview {
+        Some(count) => preview(ctx, settings, &analysis, &tracks, &mut swapper, count)?,
+        None => convert(ctx, settings, &analysis, range, &mut swapper)?,
+    };
+    if swapper.bad_values() > 0 {
+        ctx.warn("The network gave numbers that are not finite: run `stockpot library verify`");
+    }
+    Ok(Reply {
+        output: settings.output.clone(),
+        frames: analysis.frames,
+        frames_with_face: analysis.frames_with_face,
+        swapped_frames: swapper.swapped(),
+        decoder,
+        frames_per_sec: analysis.frames as f64 / start.elapsed().as_secs_f64().max(1e-9),
+        remarks,
+    })
+}
+
+/// Loads a person's decoder with the encoder state it was trained with: the one pair that is known
+/// to belong together.
+fn load_pair(library: &Library, person: &PersonName) -> Result<(Pair, String), JobError> {
+    let consent = library.consent_of(person)?;
+    let decoder = library.current_decoder(consent.person())?.ok_or_else(|| {
+        JobError::failed(format!("`{person}` has no decoder yet"))
+            .with_hint(format!("train one with `stockpot train {person} OTHER`"))
+    })?;
+    let encoder = library.encoder_state(&decoder.record.encoder_state)?;
+    let family: Family = decoder.record.family.parse()?;
+    let network = Network::new(family);
+    let encoder_bytes = library.get_object(&encoder.record.object)?;
+    let decoder_bytes = library.get_object(&decoder.record.object)?;
+    let encoder = weights_file::from_bytes(family, network.encoder_layout(), &encoder_bytes)?;
+    let params = weights_file::from_bytes(family, network.decoder_layout(), &decoder_bytes)?;
+    let area = area_of(&decoder_bytes)?;
+    Ok((
+        Pair::new(&network, area, &encoder, &params),
+        decoder.hash.short(),
+    ))
+}
+
+/// The training area that a weights file names.
+pub(crate) fn area_of(bytes: &[u8]) -> Result<Area, JobError> {
+    let metadata = weights_file::metadata(bytes)?;
+    let name = metadata.get("area").cloned().unwrap_or_default();
+    serde_json::from_value(serde_json::Value::String(name.clone())).map_err(|_| {
+        JobError::failed(format!(
+            "The weights name the training area `{name}`; known are narrow, face and head"
+        ))
+        .with_hint("update stockpot, or run `stockpot library verify`")
+    })
+}
+
+fn references(library: &Library, wanted: &Wanted) -> Result<Vec<Embedding>, JobError> {
+    let Wanted::Person(name) = wanted else {
+        return Ok(Vec::new());
+    };
+    library.consent_of(name)?;
+    let faceset = Faceset::open(&library.facesets_dir(name))?;
+    let median = ops::median_embedding(&faceset);
+    let found = median
+        .and_then(|e| <[f32; 128]>::try_from(e).ok())
+        .map(Embedding);
+    found.map(|e| vec![e]).ok_or_else(|| {
+        JobError::failed(format!(
+            "The faces of `{name}` hold nothing to recognise them by"
+        ))
+        .with_hint(format!(
+            "run `stockpot extract VIDEO --person {name}` again"
+        ))
+    })
+}
+
+fn choose(
+    ctx: &Context,
+    settings: &Settings,
+    analysis: &Analysis,
+    references: &[Embedding],
+) -> Result<Vec<TrackId>, JobError> {
+    let selection = match settings.wanted {
+        Wanted::Nth(n) => nth_person(&analysis.identities, n),
+        Wanted::Main | Wanted::Person(_) => analysis.choose(references),
+    };
+    analyse::explain(ctx, &selection);
+    if selection.kept.is_empty() {
+        let (frames, input) = (analysis.frames, settings.input.display());
+        let error = match &settings.wanted {
+            _ if analysis.faces.is_empty() => {
+                JobError::failed(format!("No face found in the {frames} frames of {input}"))
+            }
+            Wanted::Person(name) => JobError::failed(format!("`{name}` is not seen in {input}"))
+                .with_hint("leave --from out to take the person seen most, or use --face N"),
+            Wanted::Nth(n) => JobError::failed(format!("There is no person number {n} in {input}"))
+                .with_hint("persons are counted from 1, by the frames they are seen in"),
+            Wanted::Main => JobError::failed(format!("No face of {input} could be recognised")),
+        };
+        return Err(error);
+    }
+    Ok(selection.kept.iter().map(|v| v.track).collect())
+}
+
+/// The `n`-th person by frames: the largest, again and again, without those before.
+fn nth_person(identities: &[TrackIdentity], n: u32) -> identity::Selection {
+    let mut left = identities.to_vec();
+    for _ in 1..n {
+        let person = identity::largest(&left, SAME_PERSON);
+        if person.kept.is_empty() {
+            return person;
+        }
+        left.retain(|t| !person.kept.iter().any(|v| v.track == t.track));
+    }
+    if n == 0 {
+        left.clear();
+    }
+    identity::largest(&left, SAME_PERSON)
+}
+
+fn convert(
+    ctx: &Context,
+    settings: &Settings,
+    analysis: &Analysis,
+    range: std::ops::Range<u64>,
+    swapper: &mut Swapper<'_>,
+) -> Result<Vec<String>, JobError> {
+    let opener = ctx.opener();
+    let output = OutputSettings {
+        crf: settings.crf,
+        extent: if settings.frames.is_some() {
+            Extent::Clip
+        } else {
+            Extent::Whole
+        },
+        ..OutputSettings::default()
+    };
+    let mut frames = FramesAhead::open(&opener, &settings.input, range)?;
+    let mut sink = Sink::begin(&settings.output, &analysis.info, &output, &opener)?;
+    ctx.phase("swap", analysis.frames);
+    let mut done = 0;
+    loop {
+        let group = next_group(&mut frames)?;
+        ctx.check_cancel()?;
+        let last = group.len() < GROUP;
+        let mut ready = swapper.push(group)?;
+        if last {
+            ready.extend(swapper.finish()?);
+        }
+        for frame in ready {
+            sink.write(frame)?;
+            done += 1;
+        }
+        ctx.step(done);
+        if last {
+            break;
+        }
+    }
+    if done != analysis.frames {
+        return Err(JobError::failed(format!(
+            "The second reading gave {done} frames, the first {}: the input has changed meanwhile",
+            analysis.frames
+        )));
+    }
+    sink.finish()
+}
+
+fn next_group(frames: &mut FramesAhead) -> Result<Vec<VideoFrame>, JobError> {
+    let mut group = Vec::with_capacity(GROUP);
+    while group.len() < GROUP {
+        match frames.next()? {
+            Some(frame) => group.push(frame),
+            None => break,
+        }
+    }
+    Ok(group)
+}
+
+/// A contact sheet of frames spread over those with the wanted face.
+fn preview(
+    ctx: &Context,
+    settings: &Settings,
+    analysis: &Analysis,
+    tracks: &[TrackId],
+    swapper: &mut Swapper<'_>,
+    count: u32,
+) -> Result<Vec<String>, JobError> {
+    if !is_picture(&settings.output) {
+        return Err(JobError::usage(
+            "A preview is a picture: let the output end in .png or .jpg",
+        ));
+    }
+    let with_face: Vec<u64> = analysis.by_frame(tracks).into_keys().collect();
+    let count = (count as usize).min(with_face.len());
+    let chosen: Vec<u64> = (0..count)
+        .map(|i| with_face[i * with_face.len() / count])
+        .collect();
+    ctx.phase("preview", count as u64);
+    let mut pairs = Vec::new();
+    let end = chosen.last().map_or(0, |l| l + 1);
+    let start = chosen.first().copied().unwrap_or(0);
+    let mut frames = FramesAhead::open(&ctx.opener(), &settings.input, start..end)?;
+    while let Some(frame) = frames.next()? {
+        ctx.check_cancel()?;
+        if !chosen.contains(&frame.index) {
+            continue;
+        }
+        let original = frame.pixels.to_rgb8();
+        let index = frame.index;
+        // Each by itself: smoothing would need all the frames between.
+        let mut done = swapper.push(vec![frame])?;
+        done.extend(swapper.finish()?);
+        if let Some(swapped) = done.pop() {
+            pairs.push((index, original, swapped.pixels.to_rgb8()));
+        }
+        ctx.step(pairs.len() as u64);
+    }
+    let rows: Vec<SheetRow<'_>> = pairs
+        .iter()
+        .map(|(frame, original, swapped)| SheetRow {
+            frame: *frame,
+            original,
+            swapped,
+        })
+        .collect();
+    picture::save(&contact_sheet(&rows, PREVIEW_CELL)?, &settings.output)?;
+    Ok(Vec::new())
+}
+
+fn is_picture(path: &Path) -> bool {
+    let ending = path
+        .extension()
+        .map(|e| e.to_string_lossy().to_ascii_lowercase());
+    matches!(ending.as_deref(), Some("png" | "jpg" | "jpeg"))
+}

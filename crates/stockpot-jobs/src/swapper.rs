@@ -1,0 +1,275 @@
+//! Frames in, swapped frames out: the network over groups of frames, colours smoothed over each
+//! track, faces pasted. No files, no videos: [`crate::swap`] brings the frames and takes them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rayon::prelude::*;
+use stockpot_convert::{
+    ColourFix, ColourSmoother, ColourStats, ConvertSettings, FacePatch, Placement, cut, face_oval,
+    measure, paste,
+};
+use stockpot_core::{Area, Frame, Point};
+use stockpot_faces::TrackId;
+use stockpot_media::{FramePixels, VideoFrame};
+use stockpot_model::{Network, Params, Plan};
+
+use crate::analyse::FoundFace;
+use crate::error::JobError;
+
+/// Frames that go through the network together.
+pub(crate) const GROUP: usize = 8;
+
+/// Encoder and one person's decoder, loaded for conversion.
+pub(crate) struct Pair {
+    encoder: Plan,
+    decoder: Plan,
+    area: Area,
+    resolution: u32,
+    has_mask: bool,
+}
+
+impl Pair {
+    pub(crate) fn new(network: &Network, area: Area, encoder: &Params, decoder: &Params) -> Self {
+        let mut plans = [network.encoder(), network.decoder()]
+            .map(|graph| Plan::inference(graph.clone(), GROUP));
+        plans[0].load(encoder);
+        plans[1].load(decoder);
+        let [encoder, decoder] = plans;
+        let family = network.family();
+        Self {
+            encoder,
+            decoder,
+            area,
+            resolution: family.resolution(),
+            has_mask: family.has_mask(),
+        }
+    }
+
+    /// Runs up to [`GROUP`] inputs `[R, R, 3]` and hands out RGB and mask of each.
+    fn run(&mut self, inputs: &[Vec<f32>]) -> Vec<(Vec<f32>, Vec<f32>)> {
+        let pixels = (self.resolution * self.resolution) as usize;
+        let mut batch = vec![0.0; GROUP * pixels * 3];
+        for (to, from) in batch.chunks_exact_mut(pixels * 3).zip(inputs) {
+            to.copy_from_slice(from);
+        }
+        let codes = self.encoder.forward(&batch);
+        let output = self.decoder.forward(codes);
+        let channels = output.len() / (GROUP * pixels);
+        output
+            .chunks_exact(pixels * channels)
+            .take(inputs.len())
+            .map(|face| {
+                let rgb = face
+                    .chunks_exact(channels)
+                    .flat_map(|p| [p[0], p[1], p[2]])
+                    .collect();
+                let mask = match self.has_mask {
+                    true => face.chunks_exact(channels).map(|p| p[3]).collect(),
+                    false => vec![1.0; pixels],
+                };
+                (rgb, mask)
+            })
+            .collect()
+    }
+}
+
+/// The face of a waiting frame.
+struct Work {
+    track: TrackId,
+    placement: Placement,
+    oval: Vec<Point<Frame>>,
+    rgb: Vec<f32>,
+    mask: Vec<f32>,
+    stats: Option<ColourStats>,
+}
+
+impl Work {
+    fn patch(&self) -> FacePatch<'_> {
+        FacePatch {
+            placement: self.placement,
+            rgb: &self.rgb,
+            mask: &self.mask,
+            oval: Some(&self.oval),
+        }
+    }
+}
+
+/// Swaps one person's face in a stream of frames.
+pub(crate) struct Swapper<'a> {
+    pair: Pair,
+    faces: BTreeMap<u64, &'a FoundFace>,
+    settings: ConvertSettings,
+    smoother: ColourSmoother,
+    /// The track that the smoother is working on.
+    track: Option<TrackId>,
+    waiting: VecDeque<(VideoFrame, Option<Work>)>,
+    swapped: u64,
+    bad_values: u64,
+}
+
+impl<'a> Swapper<'a> {
+    pub(crate) fn new(
+        pair: Pair,
+        faces: BTreeMap<u64, &'a FoundFace>,
+        settings: ConvertSettings,
+    ) -> Result<Self, JobError> {
+        let smoother = ColourSmoother::new(&settings)?;
+        Ok(Self {
+            pair,
+            faces,
+            settings,
+            smoother,
+            track: None,
+            waiting: VecDeque::new(),
+            swapped: 0,
+            bad_values: 0,
+        })
+    }
+
+    /// Frames with a face put in so far.
+    pub(crate) fn swapped(&self) -> u64 {
+        self.swapped
+    }
+
+    /// Values of the network's output that were not finite; more than zero means damaged weights.
+    pub(crate) fn bad_values(&self) -> u64 {
+        self.bad_values
+    }
+
+    /// Takes up to [`GROUP`] frames in order and returns those that are done, in order.
+    pub(crate) fn push(&mut self, frames: Vec<VideoFrame>) -> Result<Vec<VideoFrame>, JobError> {
+        let work = self.look(&frames)?;
+        let mut ready = Vec::new();
+        for (frame, work) in frames.into_iter().zip(work) {
+            let index = frame.index;
+            let track = work.as_ref().map(|w| w.track);
+            if track.is_some() && track != self.track {
+                self.end_track(&mut ready);
+                self.track = track;
+            }
+            let stats = work.as_ref().and_then(|w| w.stats);
+            self.waiting.push_back((frame, work));
+            if self.track.is_some() {
+                let fixes = self.smoother.push(index, stats)?;
+                self.take(fixes, &mut ready);
+            } else {
+                self.take(vec![(index, ColourFix::NONE)], &mut ready);
+            }
+        }
+        self.paste(ready)
+    }
+
+    /// The last frames.
+    pub(crate) fn finish(&mut self) -> Result<Vec<VideoFrame>, JobError> {
+        let mut ready = Vec::new();
+        self.end_track(&mut ready);
+        self.paste(ready)
+    }
+
+    fn end_track(&mut self, ready: &mut Vec<Ready>) {
+        let fixes = self.smoother.finish();
+        self.take(fixes, ready);
+    }
+
+    fn take(&mut self, fixes: Vec<(u64, ColourFix)>, ready: &mut Vec<Ready>) {
+        for (_, fix) in fixes {
+            if let Some((frame, work)) = self.waiting.pop_front() {
+                ready.push(Ready { frame, work, fix });
+            }
+        }
+    }
+
+    /// Cuts, encodes, decodes and measures the faces of a group.
+    fn look(&mut self, frames: &[VideoFrame]) -> Result<Vec<Option<Work>>, JobError> {
+        let (area, resolution) = (self.pair.area, self.pair.resolution);
+        let found: Vec<Option<&FoundFace>> = frames
+            .iter()
+            .map(|f| self.faces.get(&f.index).copied())
+            .collect();
+        let inputs: Vec<Option<(Placement, Vec<f32>)>> = frames
+            .par_iter()
+            .zip(&found)
+            .map(|(frame, face)| {
+                let Some(face) = face else { return Ok(None) };
+                let Ok(face_from_frame) = face.landmarks.face_from_frame() else {
+                    // Landmarks in one point: there is nothing to put a face on.
+                    return Ok(None);
+                };
+                let placement = Placement {
+                    face_from_frame,
+                    area,
+                    resolution,
+                };
+                let mut input = vec![0.0; placement.rgb_len()];
+                match &frame.pixels {
+                    FramePixels::Rgb8(pixels) => cut(pixels, &placement, &mut input)?,
+                    FramePixels::Rgb16(pixels) => cut(pixels, &placement, &mut input)?,
+                }
+                Ok(Some((placement, input)))
+            })
+            .collect::<Result<_, JobError>>()?;
+        let batch: Vec<Vec<f32>> = inputs
+            .iter()
+            .flatten()
+            .map(|(_, input)| input.clone())
+            .collect();
+        let mut outputs = match batch.is_empty() {
+            true => Vec::new(),
+            false => self.pair.run(&batch),
+        }
+        .into_iter();
+        let mut work: Vec<Option<Work>> = Vec::with_capacity(frames.len());
+        for (input, face) in inputs.into_iter().zip(&found) {
+            work.push(match (input, face) {
+                (Some((placement, _)), Some(face)) => outputs.next().map(|(rgb, mask)| Work {
+                    track: face.track,
+                    placement,
+                    oval: face_oval(&face.landmarks),
+                    rgb,
+                    mask,
+                    stats: None,
+                }),
+                _ => None,
+            });
+        }
+        work.par_iter_mut()
+            .zip(frames)
+            .try_for_each(|(work, frame)| {
+                let Some(work) = work else { return Ok(()) };
+                let stats = match &frame.pixels {
+                    FramePixels::Rgb8(pixels) => measure(pixels, &work.patch(), &self.settings)?,
+                    FramePixels::Rgb16(pixels) => measure(pixels, &work.patch(), &self.settings)?,
+                };
+                work.stats = stats;
+                Ok::<(), JobError>(())
+            })?;
+        Ok(work)
+    }
+
+    fn paste(&mut self, mut ready: Vec<Ready>) -> Result<Vec<VideoFrame>, JobError> {
+        let settings = &self.settings;
+        let reports: Vec<Option<usize>> = ready
+            .par_iter_mut()
+            .map(|r| {
+                let Some(work) = &r.work else { return Ok(None) };
+                let report = match &mut r.frame.pixels {
+                    FramePixels::Rgb8(pixels) => paste(pixels, &work.patch(), &r.fix, settings)?,
+                    FramePixels::Rgb16(pixels) => paste(pixels, &work.patch(), &r.fix, settings)?,
+                };
+                Ok(Some(report.bad_values))
+            })
+            .collect::<Result<_, JobError>>()?;
+        for bad in reports.into_iter().flatten() {
+            self.swapped += 1;
+            self.bad_values += bad as u64;
+        }
+        Ok(ready.into_iter().map(|r| r.frame).collect())
+    }
+}
+
+/// A frame whose colours are known.
+struct Ready {
+    frame: VideoFrame,
+    work: Option<Work>,
+    fix: ColourFix,
+}

@@ -1,0 +1,308 @@
+//! `train`: trains the shared encoder and the decoders of some persons, and commits the result.
+//!
+//! A run starts from what the library has: its encoder and these persons' decoders as they are; a
+//! person without a decoder starts from the best measured match. It ends by committing new states,
+//! also when the user stops it; a run that was killed leaves checkpoints to go on from.
+//! In reading order: [`start`](mod@start) finds the starting states, [`data`] the faces, [`commit`]
+//! stores the result.
+
+mod commit;
+mod data;
+mod run_file;
+mod start;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::json;
+use stockpot_core::{Area, PersonName};
+use stockpot_library::{Library, RunId};
+use stockpot_model::{Family, Network};
+use stockpot_train::checkpoint::latest_good;
+use stockpot_train::{
+    RunIo, RunOutcome, StoppedBy, TrainSettings, TrainSpec, Trainer, run as run_training,
+};
+
+use crate::context::{Context, now_secs};
+use crate::error::JobError;
+use run_file::RunFile;
+
+/// Where the trainer keeps checkpoints inside a run's folder.
+const CHECKPOINTS: &str = "checkpoints";
+
+/// What to train.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Who; empty when a run is resumed.
+    pub persons: Vec<PersonName>,
+    /// Stop after so many steps in all.
+    pub steps: Option<u64>,
+    /// Stop after so many minutes of training in all. Default 30 if no steps are given.
+    pub minutes: Option<f64>,
+    /// The network; that of the library, or `comb-s-96` in a new one.
+    pub preset: Option<String>,
+    /// The part of the face; that of the library, or the whole face in a new one.
+    pub area: Option<Area>,
+    /// Faces of each person in a step. Default 16.
+    pub batch: Option<usize>,
+    /// Fresh weights instead of the library's.
+    pub from_scratch: bool,
+    /// A run to go on with.
+    pub resume: Option<RunId>,
+    /// More settings by name, as `TrainSettings` has them; an object or null.
+    pub more: serde_json::Value,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reply {
+    /// The run.
+    pub run: String,
+    /// Steps made in all.
+    pub steps: u64,
+    /// Why it ended: `steps`, `minutes` or `cancelled`.
+    pub stopped_by: &'static str,
+    /// Minutes of training in all.
+    pub minutes: f64,
+    /// One entry per person.
+    pub persons: Vec<PersonReply>,
+    /// The committed encoder state.
+    pub encoder: String,
+    /// Where the time went, in percent.
+    pub shares: Vec<Share>,
+    /// Metrics, previews and checkpoints.
+    pub folder: PathBuf,
+    /// Persons whose decoders were trained with an earlier encoder and still use that.
+    pub with_earlier_encoder: Vec<PersonName>,
+    /// What to do next.
+    pub next: String,
+}
+
+/// One person of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct PersonReply {
+    /// Who.
+    pub person: PersonName,
+    /// What the decoder started from.
+    pub started_from: String,
+    /// Similarity of held-out faces and their reconstruction, 0 to 1.
+    pub held_out_ssim: Option<f64>,
+    /// Mean difference of held-out faces and their reconstruction, 0 to 1.
+    pub held_out_mae: Option<f64>,
+    /// The committed decoder state.
+    pub decoder: String,
+}
+
+/// A share of the run's time.
+#[derive(Debug, Clone, Serialize)]
+pub struct Share {
+    /// On what.
+    pub part: &'static str,
+    /// How much.
+    pub percent: f64,
+}
+
+/// Trains and commits.
+///
+/// # Errors
+/// If a person is unknown, without consent or without faces; if settings do not fit the library;
+/// if the run fails (its checkpoints stay); if somebody else committed meanwhile (the states stay).
+pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
+    let library = ctx.library()?;
+    let (mut file, mut trainer) = match &settings.resume {
+        Some(run) => resume(ctx, &library, run, settings)?,
+        None => begin(ctx, &library, settings)?,
+    };
+    // Asked for again here, so that a consent taken back while the run was away stops it.
+    let mut consents = Vec::new();
+    for person in &file.persons {
+        consents.push(library.consent_of(person)?);
+    }
+    let data = data::Data::open(ctx, &library, &file)?;
+    let folder = library.run_dir(&file.run);
+    let position = trainer.state().position.batch;
+    let mut feed = data.feed(trainer.meta().settings.batch, position)?;
+    let mut preview = data.preview(&file)?;
+    let start = Instant::now();
+    let outcome = run_training(
+        &mut trainer,
+        RunIo {
+            folder: &folder,
+            feed: &mut feed,
+            held_out: data.held_out(),
+            preview: Some(&mut preview),
+            progress: &*ctx.progress,
+            cancel: &ctx.cancel,
+            clock: &|| start.elapsed().as_secs_f64(),
+            unix_secs: now_secs() as f64,
+        },
+    )
+    .map_err(|e| {
+        let error = JobError::from(e);
+        match error.hint {
+            Some(_) => error,
+            None => error.with_hint(format!("go on with `stockpot train --resume {}`", file.run)),
+        }
+    })?;
+    if outcome.steps == 0 {
+        return Err(JobError::cancelled(
+            "Stopped before the first step; nothing was changed",
+        ));
+    }
+    let report = commit::commit(&library, &mut file, &trainer, &outcome, consents)?;
+    Ok(reply(file, outcome, report, folder))
+}
+
+fn reply(
+    file: RunFile,
+    outcome: RunOutcome,
+    report: stockpot_library::CommitReport,
+    folder: PathBuf,
+) -> Reply {
+    let stopped = outcome.stopped_by == StoppedBy::Cancelled;
+    let persons = file.persons.iter().map(|name| {
+        let found = outcome
+            .evaluations
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, e)| e);
+        PersonReply {
+            person: name.clone(),
+            started_from: file.started_from.get(name).cloned().unwrap_or_default(),
+            held_out_ssim: found.map(|e| e.score.ssim),
+            held_out_mae: found.map(|e| e.score.mae),
+            decoder: report
+                .decoders
+                .get(name)
+                .map(|h| h.short())
+                .unwrap_or_default(),
+        }
+    });
+    let total = outcome.shares.total().max(1e-9);
+    Reply {
+        run: file.run.to_string(),
+        steps: outcome.steps,
+        stopped_by: outcome.stopped_by.as_str(),
+        minutes: outcome.trained_secs / 60.0,
+        persons: persons.collect(),
+        encoder: report.encoder.short(),
+        shares: outcome
+            .shares
+            .named()
+            .into_iter()
+            .map(|(part, secs)| Share {
+                part,
+                percent: 100.0 * secs / total,
+            })
+            .collect(),
+        folder,
+        with_earlier_encoder: report.trained_with_another,
+        next: if stopped {
+            format!("stockpot train --resume {}", file.run)
+        } else {
+            "stockpot swap INPUT --to NAME -o OUTPUT --preview 9".into()
+        },
+    }
+}
+
+/// A new run.
+fn begin(
+    ctx: &Context,
+    library: &Library,
+    settings: &Settings,
+) -> Result<(RunFile, Trainer), JobError> {
+    if settings.persons.is_empty() {
+        return Err(JobError::usage("Name at least one person to train"));
+    }
+    let family = family(library, settings)?;
+    let train = TrainSettings::resolve(&[
+        settings.more.clone(),
+        json!({
+            "seed": ctx.seed,
+            "steps": settings.steps.unwrap_or(0),
+            "minutes": limit_minutes(settings),
+            "batch": settings.batch.unwrap_or(TrainSettings::default().batch),
+        }),
+    ])?;
+    let began = now_secs();
+    let mut file = RunFile {
+        version: run_file::VERSION,
+        run: library.new_run_id(began, ctx.seed)?,
+        persons: settings.persons.clone(),
+        family,
+        area: Area::Face,
+        began_secs: began,
+        expected: library.starting_point(&settings.persons)?,
+        encoder_steps: 0,
+        decoder_steps: Default::default(),
+        committed_at_step: 0,
+        started_from: Default::default(),
+        sampler: Default::default(),
+    };
+    let network = Network::new(family);
+    let start = start::find(ctx, library, &network, settings, &mut file)?;
+    file.save(library)?;
+    let parents = match settings.from_scratch {
+        true => Default::default(),
+        false => start::parents(&file),
+    };
+    let trainer = Trainer::new(TrainSpec {
+        network,
+        encoder: start.encoder,
+        persons: start.decoders,
+        settings: train,
+        parents,
+    })?;
+    Ok((file, trainer))
+}
+
+fn limit_minutes(settings: &Settings) -> f64 {
+    match (settings.minutes, settings.steps) {
+        (Some(minutes), _) => minutes,
+        (None, Some(_)) => 0.0,
+        (None, None) => 30.0,
+    }
+}
+
+fn family(library: &Library, settings: &Settings) -> Result<Family, JobError> {
+    let wanted = settings
+        .preset
+        .as_deref()
+        .map(str::parse::<Family>)
+        .transpose()?;
+    let has = library.family()?.map(|f| f.parse::<Family>()).transpose()?;
+    match (wanted, has) {
+        (Some(wanted), Some(has)) if wanted != has => Err(JobError::usage(format!(
+            "This library holds {has} networks, {wanted} was asked for"
+        ))
+        .with_hint("leave --preset out, or make another library for another network")),
+        (wanted, has) => Ok(has.or(wanted).unwrap_or(Family::DEFAULT)),
+    }
+}
+
+/// A run that was stopped or killed.
+fn resume(
+    ctx: &Context,
+    library: &Library,
+    run: &RunId,
+    settings: &Settings,
+) -> Result<(RunFile, Trainer), JobError> {
+    let file = RunFile::load(library, run)?;
+    let folder = library.run_dir(run);
+    let found = latest_good(&folder.join(CHECKPOINTS))?.ok_or_else(|| {
+        JobError::failed(format!("Run {run} was stopped before its first checkpoint"))
+            .with_hint("start it again without --resume; nothing is lost")
+    })?;
+    for broken in &found.broken {
+        ctx.warn(format!("A checkpoint is damaged and passed over: {broken}"));
+    }
+    let mut checkpoint = found.checkpoint;
+    let limits = &mut checkpoint.meta.settings;
+    if settings.steps.is_some() || settings.minutes.is_some() {
+        limits.steps = settings.steps.unwrap_or(0);
+        limits.minutes = settings.minutes.unwrap_or(0.0);
+    }
+    let network = Network::new(file.family);
+    Ok((file, Trainer::resume(&network, checkpoint)?))
+}

@@ -1,0 +1,125 @@
+//! The end of a run: its running-mean weights become new states of the library, all together.
+
+use std::collections::BTreeMap;
+
+use stockpot_core::PersonName;
+use stockpot_library::{
+    CommitReport, Consented, DecoderForm, EncoderChoice, Library, NewDecoder, NewState, RunCommit,
+};
+use stockpot_model::{Params, weights_file};
+use stockpot_train::{Evaluation, RunOutcome, Trainer};
+
+use super::run_file::RunFile;
+use crate::context::now_secs;
+use crate::error::JobError;
+use crate::person::PATIENCE;
+
+/// Commits, and notes in the run's file what it may replace if it goes on.
+pub(super) fn commit(
+    library: &Library,
+    file: &mut RunFile,
+    trainer: &Trainer,
+    outcome: &RunOutcome,
+    consents: Vec<Consented>,
+) -> Result<CommitReport, JobError> {
+    let lost = || JobError::failed("The trained weights do not fit their network: this is a bug");
+    let metadata = BTreeMap::from([
+        ("area".to_owned(), format!("{:?}", file.area).to_lowercase()),
+        ("run".to_owned(), file.run.to_string()),
+    ]);
+    let bytes = |params: &Params| weights_file::to_bytes(file.family, params, &metadata);
+    let new_steps = outcome.steps.saturating_sub(file.committed_at_step);
+    let ssim: Vec<f64> = outcome
+        .evaluations
+        .iter()
+        .map(|(_, e)| e.score.ssim)
+        .collect();
+    let mut mean = BTreeMap::new();
+    if !ssim.is_empty() {
+        mean.insert(
+            "heldout_ssim".to_owned(),
+            ssim.iter().sum::<f64>() / ssim.len() as f64,
+        );
+    }
+    let encoder_steps = file.encoder_steps + new_steps;
+    let encoder = EncoderChoice::New(NewState {
+        bytes: bytes(&trainer.encoder().ok_or_else(lost)?)?,
+        parent: parent_of(file, trainer, "encoder"),
+        steps: encoder_steps,
+        metrics: mean.clone(),
+        attachments: BTreeMap::new(),
+    });
+    let mut decoders = Vec::new();
+    let mut decoder_steps = BTreeMap::new();
+    for consent in consents {
+        let person = consent.person().clone();
+        let before = file.decoder_steps.get(&person).copied().unwrap_or(0);
+        decoder_steps.insert(person.clone(), before + new_steps);
+        decoders.push(NewDecoder {
+            state: NewState {
+                bytes: bytes(&trainer.decoder(&person).ok_or_else(lost)?)?,
+                parent: parent_of(file, trainer, &format!("decoder/{person}")),
+                steps: before + new_steps,
+                metrics: metrics_of(outcome, &person),
+                attachments: BTreeMap::new(),
+            },
+            form: DecoderForm::Full,
+            consent,
+        });
+    }
+    let settings_json = serde_json::to_string(&trainer.meta().settings)
+        .map_err(|e| JobError::failed(format!("Cannot describe the settings: {e}")))?;
+    let now = now_secs();
+    let report = library.writer(now, PATIENCE)?.commit_run(RunCommit {
+        run: file.run.clone(),
+        family: file.family.to_string(),
+        expected: file.expected.clone(),
+        encoder,
+        decoders,
+        settings_json,
+        seed: trainer.meta().settings.seed,
+        metrics: mean,
+        began_secs: file.began_secs,
+        now_secs: now,
+    })?;
+    file.expected.encoder = Some(report.encoder);
+    for (person, hash) in &report.decoders {
+        file.expected.decoders.insert(person.clone(), Some(*hash));
+    }
+    file.encoder_steps = encoder_steps;
+    file.decoder_steps = decoder_steps;
+    file.committed_at_step = outcome.steps;
+    file.save(library)?;
+    Ok(report)
+}
+
+/// The state that was trained on: what this run committed last, else what it started from.
+fn parent_of(file: &RunFile, trainer: &Trainer, what: &str) -> Option<stockpot_core::ContentHash> {
+    if file.committed_at_step == 0 {
+        // A run from scratch has no parents, whatever is current.
+        return trainer.meta().parents.get(what).copied();
+    }
+    match what.strip_prefix("decoder/") {
+        None => file.expected.encoder,
+        Some(name) => {
+            let found = file
+                .expected
+                .decoders
+                .iter()
+                .find(|(n, _)| n.as_str() == name);
+            found.and_then(|(_, hash)| *hash)
+        }
+    }
+}
+
+fn metrics_of(outcome: &RunOutcome, person: &PersonName) -> BTreeMap<String, f64> {
+    let found = outcome.evaluations.iter().find(|(n, _)| n == person);
+    let numbers = |e: &Evaluation| {
+        BTreeMap::from([
+            ("heldout_ssim".to_owned(), e.score.ssim),
+            ("heldout_mae".to_owned(), e.score.mae),
+            ("heldout_loss".to_owned(), e.loss.total),
+        ])
+    };
+    found.map(|(_, e)| numbers(e)).unwrap_or_default()
+}

@@ -1,0 +1,192 @@
+//! The faces of a run: caches, batches ahead of the step, held-out faces, previews.
+
+use std::sync::Arc;
+
+use stockpot_core::{PersonName, Rgb8, Size};
+use stockpot_faceset::{
+    Batch as FacesetBatch, FaceCache, Faceset, Feeder, FeederSettings, HeldOut, Sampler, Split,
+    contact_sheet,
+};
+use stockpot_library::Library;
+use stockpot_train::run::BoxError;
+use stockpot_train::{Batch, FaceBatch, Feed, Preview, Trainer};
+
+use super::run_file::RunFile;
+use crate::context::Context;
+use crate::error::JobError;
+
+/// Held-out faces that are measured, spread over all.
+const HELD_OUT_FACES: usize = 48;
+/// Rows of a preview per person.
+const PREVIEW_FACES: usize = 4;
+/// Batches ready ahead of the step.
+const AHEAD: usize = 3;
+
+/// Everything a run learns from and is measured on.
+pub(super) struct Data {
+    samplers: Vec<Arc<Sampler>>,
+    held_out: Vec<(PersonName, FaceBatch)>,
+}
+
+impl Data {
+    /// Opens the facesets of all persons, building caches where they are missing.
+    pub(super) fn open(ctx: &Context, library: &Library, file: &RunFile) -> Result<Self, JobError> {
+        let mut samplers = Vec::new();
+        let mut held_out = Vec::new();
+        for person in &file.persons {
+            let faceset = Faceset::open(&library.facesets_dir(person))?;
+            for note in faceset.notes() {
+                ctx.warn(note.to_string());
+            }
+            let resolution = file.family.resolution();
+            let (cache, built) = FaceCache::open_or_build(
+                &faceset,
+                file.area,
+                resolution,
+                &library.cache_dir(),
+                &*ctx.progress,
+                &ctx.cancel,
+            )?;
+            for skipped in &built.skipped {
+                ctx.warn(format!("{} is left out: {}", skipped.file, skipped.reason));
+            }
+            let cache = Arc::new(cache);
+            if cache.count(Split::HeldOut) == 0 {
+                ctx.warn(format!(
+                    "{person} has no held-out faces: how good the decoder gets cannot be measured"
+                ));
+            } else {
+                let faces = HeldOut::new(cache.clone(), Split::HeldOut, &file.sampler)?;
+                let batch = faces.spread(HELD_OUT_FACES)?;
+                held_out.push((person.clone(), person_batch(&batch, 0)));
+            }
+            let seed = ctx.seed;
+            let sampler = Sampler::new(cache, Split::Train, file.sampler.clone(), seed)?;
+            samplers.push(Arc::new(sampler));
+        }
+        Ok(Self { samplers, held_out })
+    }
+
+    pub(super) fn held_out(&self) -> &[(PersonName, FaceBatch)] {
+        &self.held_out
+    }
+
+    /// Batches from number `first` on.
+    pub(super) fn feed(&self, batch: usize, first: u64) -> Result<FeederFeed, JobError> {
+        let workers = (rayon::current_num_threads() / 2).clamp(1, 8);
+        let settings = FeederSettings {
+            samples: batch,
+            workers,
+            ahead: AHEAD,
+            first,
+        };
+        Ok(FeederFeed {
+            feeder: Feeder::new(self.samplers.clone(), &settings)?,
+        })
+    }
+
+    /// What previews show: held-out faces of each person, or training faces without any.
+    pub(super) fn preview(&self, file: &RunFile) -> Result<PreviewPicture, JobError> {
+        let side = file.family.resolution() as usize;
+        let mut faces = Vec::new();
+        for (person, sampler) in file.persons.iter().zip(&self.samplers) {
+            let held_out = self.held_out.iter().find(|(name, _)| name == person);
+            let input = match held_out {
+                Some((_, batch)) => spread(&batch.input, side * side * 3, PREVIEW_FACES),
+                None => {
+                    let mut batch = FacesetBatch::new(0, 1, PREVIEW_FACES, side as u32);
+                    for i in 0..PREVIEW_FACES {
+                        sampler.sample_into(i as u64, batch.sample_mut(0, i))?;
+                    }
+                    batch.target
+                }
+            };
+            faces.push((person.clone(), input));
+        }
+        Ok(PreviewPicture { side, faces })
+    }
+}
+
+/// `count` of the runs of `len` numbers in `all`, evenly chosen.
+fn spread(all: &[f32], len: usize, count: usize) -> Vec<f32> {
+    let n = all.len() / len;
+    let count = count.min(n);
+    (0..count)
+        .flat_map(|i| all[i * n / count * len..][..len].iter().copied())
+        .collect()
+}
+
+/// One person's part of a faceset batch in the trainer's form.
+fn person_batch(batch: &FacesetBatch, person: usize) -> FaceBatch {
+    let plane = batch.samples * batch.resolution as usize * batch.resolution as usize;
+    let part = |all: &[f32], len: usize| all[person * len..][..len].to_vec();
+    FaceBatch {
+        input: part(&batch.input, 3 * plane),
+        target: part(&batch.target, 3 * plane),
+        mask: part(&batch.mask, plane),
+        priority: part(&batch.weight, plane),
+    }
+}
+
+/// Brings the feeder's batches into the trainer's form.
+pub(super) struct FeederFeed {
+    feeder: Feeder,
+}
+
+impl Feed for FeederFeed {
+    fn next(&mut self, number: u64) -> Result<Batch, BoxError> {
+        let batch = self.feeder.next_batch()?;
+        if batch.number != number {
+            return Err(format!("batch {} came when {number} was due", batch.number).into());
+        }
+        let persons = (0..batch.persons)
+            .map(|p| person_batch(&batch, p))
+            .collect();
+        self.feeder.give_back(batch);
+        Ok(Batch { number, persons })
+    }
+}
+
+/// Input, own reconstruction, and the face drawn as everybody else, one row per face.
+pub(super) struct PreviewPicture {
+    side: usize,
+    faces: Vec<(PersonName, Vec<f32>)>,
+}
+
+impl Preview for PreviewPicture {
+    fn draw(&mut self, trainer: &mut Trainer) -> Result<Rgb8, BoxError> {
+        let pixels = self.side * self.side;
+        let channels = trainer.channels();
+        let names: Vec<PersonName> = self.faces.iter().map(|(n, _)| n.clone()).collect();
+        let mut cells = Vec::new();
+        for (person, input) in &self.faces {
+            // The person's own decoder first, then the others in the order of the run.
+            let mut order = vec![person.clone()];
+            order.extend(names.iter().filter(|n| *n != person).cloned());
+            let mut drawn = Vec::new();
+            for name in &order {
+                drawn.push(trainer.draw(name, input)?);
+            }
+            for (i, face) in input.chunks_exact(pixels * 3).enumerate() {
+                cells.push(self.picture(face, 3)?);
+                for all in &drawn {
+                    cells.push(
+                        self.picture(&all[i * pixels * channels..][..pixels * channels], channels)?,
+                    );
+                }
+            }
+        }
+        Ok(contact_sheet(&cells, 1 + names.len(), self.side as u32))
+    }
+}
+
+impl PreviewPicture {
+    fn picture(&self, values: &[f32], channels: usize) -> Result<Rgb8, BoxError> {
+        let rgb = values
+            .chunks_exact(channels)
+            .flat_map(|p| [p[0], p[1], p[2]])
+            .map(stockpot_core::image::unit_to_u8)
+            .collect();
+        Ok(Rgb8::from_vec(Size::square(self.side as u32), rgb)?)
+    }
+}
