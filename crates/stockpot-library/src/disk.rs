@@ -151,7 +151,8 @@ impl Disk {
     }
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder that a path lies in.
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -327,7 +327,7 @@ impl Error {
             }
             Self::Ambiguous { .. } => "type more digits of the hash".into(),
             Self::OtherFamily { library, .. } => format!(
-                "train with `--preset {library}`, or use another library with `--library DIR`"
+                "train a network of the family `{library}` (`--preset`), or use another library with `--library DIR`"
             ),
             Self::NewerFormat { .. } | Self::NewerRecord { .. } => {
                 "use a newer stockpot; nothing was changed".into()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stockpot_core::{ContentHash, PersonName};
 
-use crate::disk::{Disk, PART, ReadFailure, entries, read_bounded};
+use crate::disk::{Disk, PART, ReadFailure, entries, parent, read_bounded};
 use crate::error::{Error, Result};
 use crate::layout::{FOLDERS, Layout};
 use crate::lock::{LockHolder, WriteLock};
@@ -84,6 +84,8 @@ impl Library {
         }
         refuse_other_contents(&layout)?;
         std::fs::create_dir_all(dir).map_err(|e| Error::io("make the folder", dir, e))?;
+        // Best effort: the folder around a library may be one that we cannot read.
+        let _ = disk.sync_folder(parent(dir));
         for folder in FOLDERS {
             disk.make_folder(&dir.join(folder))?;
         }
