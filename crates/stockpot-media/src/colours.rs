@@ -3,6 +3,7 @@
 use stockpot_core::ColourTags;
 
 use crate::ffi::YuvKind;
+use crate::yuv::Coefficients;
 
 /// From this height on, an untagged video is taken for BT.709, below for BT.601. What players do:
 /// standard definition ends at 576 lines.
@@ -32,6 +33,19 @@ pub(crate) fn yuv_kind(tags: ColourTags, stored_height: u32) -> YuvKind {
         coefficients,
         full_range: tags.full_range.unwrap_or(false),
     }
+}
+
+/// The same for our own converter.
+pub(crate) fn coefficients(kind: YuvKind) -> Coefficients {
+    // `Kr` and `Kb` of ITU-T H.273, table 4.
+    let (kr, kb) = match kind.coefficients {
+        BT709 => (0.2126, 0.0722),
+        FCC => (0.30, 0.11),
+        SMPTE240M => (0.212, 0.087),
+        BT2020 => (0.2627, 0.0593),
+        _ => (0.299, 0.114),
+    };
+    Coefficients::new(kr, kb, kind.full_range)
 }
 
 /// The tags an output carries: the source's, but a source that stores RGB becomes YUV.

@@ -6,8 +6,17 @@ use ffmpeg_next::frame;
 use ffmpeg_next::software::scaling::Flags;
 use stockpot_core::{Rgb8, Rgb16, Size};
 
-use crate::FramePixels;
 use crate::ffi::{self, Scaler, YuvKind};
+use crate::yuv::{self, Coefficients};
+use crate::{FramePixels, colours};
+
+/// Rounded, not cut off, and with chroma interpolated: see [`crate::yuv`], which does the same for
+/// the usual format in a fraction of the time.
+const TO_RGB_FLAGS: Flags = Flags::BILINEAR
+    .union(Flags::ACCURATE_RND)
+    .union(Flags::FULL_CHR_H_INT);
+/// Also for encoding.
+const FROM_RGB_FLAGS: Flags = Flags::BILINEAR.union(Flags::ACCURATE_RND);
 
 /// 16 bits a channel in the machine's byte order.
 const RGB48: Pixel = if cfg!(target_endian = "little") {
@@ -29,7 +38,9 @@ pub(crate) struct ToRgb {
     scaler: Scaler,
     target: frame::Video,
     size: Size,
+    format: Pixel,
     deep: bool,
+    coefficients: Coefficients,
 }
 
 impl ToRgb {
@@ -54,12 +65,25 @@ impl ToRgb {
             scaler,
             target,
             size,
+            format,
             deep,
+            coefficients: colours::coefficients(yuv),
         })
     }
 
     /// The frame as a picture.
     pub(crate) fn convert(&mut self, frame: &frame::Video) -> Result<FramePixels, Trouble> {
+        let wrong = |e: stockpot_core::image::WrongLength| Trouble::Refused(e.to_string());
+        if (frame.width(), frame.height()) != (self.size.width, self.size.height)
+            || frame.format() != self.format
+        {
+            return Err(Trouble::Changed);
+        }
+        if let Some(planes) = ffi::planes_420(frame) {
+            let data = yuv::to_rgb(self.size, planes, self.coefficients);
+            let picture = Rgb8::from_vec(self.size, data).map_err(wrong)?;
+            return Ok(FramePixels::Rgb8(picture));
+        }
         self.scaler
             .run(frame, &mut self.target)
             .map_err(|e| match e {
@@ -70,7 +94,6 @@ impl ToRgb {
         let stride = self.target.stride(0);
         let rows = self.target.data(0).chunks_exact(stride);
         let rows = rows.take(self.size.height as usize);
-        let wrong = |e: stockpot_core::image::WrongLength| Trouble::Refused(e.to_string());
         if self.deep {
             let mut data = Vec::with_capacity(self.size.pixels() * 3);
             for row in rows {
@@ -182,6 +205,3 @@ fn alloc(format: Pixel, size: Size) -> Result<frame::Video, Trouble> {
     ffi::alloc_frame(format, size.width, size.height)
         .ok_or_else(|| Trouble::Refused(format!("not enough memory for a frame of {size}")))
 }
-
-const TO_RGB_FLAGS: Flags = Flags::BILINEAR;
-const FROM_RGB_FLAGS: Flags = Flags::BILINEAR;

@@ -16,6 +16,8 @@ use ffmpeg_next::{Stream, StreamMut, codec, format, frame};
 use stockpot_core::ColourTags;
 use sys::AVPacketSideDataType as SideData;
 
+use crate::yuv::Plane;
+
 /// No single allocation of libav may be larger: a frame of 16384x4096 at 16 bits fits.
 const MAX_ALLOC_BYTES: usize = 1 << 30;
 
@@ -269,6 +271,42 @@ pub(crate) fn alloc_frame(format: format::Pixel, width: u32, height: u32) -> Opt
     // SAFETY: reads the first plane pointer of a frame that is alive.
     let empty = unsafe { frame.is_empty() };
     (!empty).then_some(frame)
+}
+
+/// The three planes of an 8-bit 4:2:0 frame, if it is one and its rows lie in order.
+pub(crate) fn planes_420(frame: &frame::Video) -> Option<[Plane<'_>; 3]> {
+    if !matches!(
+        frame.format(),
+        format::Pixel::YUV420P | format::Pixel::YUVJ420P
+    ) {
+        return None;
+    }
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    let plane = |at: usize, width: usize, rows: usize| {
+        // SAFETY: the frame is alive and was filled by a decoder, which guarantees for this format
+        // `rows` rows of `width` bytes, `linesize` bytes apart, in each of its three planes. The
+        // slice ends with the last byte of the last row. A null plane, no rows, or rows that run
+        // backwards (negative linesize) are refused before it is made.
+        unsafe {
+            let (data, stride) = ((*frame.as_ptr()).data[at], (*frame.as_ptr()).linesize[at]);
+            let stride = usize::try_from(stride).ok().filter(|s| *s >= width)?;
+            if data.is_null() || rows == 0 {
+                return None;
+            }
+            let bytes = stride * (rows - 1) + width;
+            Some(Plane {
+                data: std::slice::from_raw_parts(data, bytes),
+                stride,
+                width,
+            })
+        }
+    };
+    let (half_width, half_rows) = (width.div_ceil(2), height.div_ceil(2));
+    Some([
+        plane(0, width, height)?,
+        plane(1, half_width, half_rows)?,
+        plane(2, half_width, half_rows)?,
+    ])
 }
 
 /// A pixel format converter that may be moved between threads.

@@ -28,6 +28,7 @@ mod settings;
 mod source;
 pub mod worker;
 mod writer;
+mod yuv;
 
 pub use error::{Error, Warning};
 pub use frame::{FramePixels, VideoFrame};

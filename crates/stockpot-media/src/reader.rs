@@ -39,6 +39,10 @@ pub(crate) struct VideoReader {
     /// Number and time of the newest decoded frame.
     decoded: u64,
     last_ticks: Option<i64>,
+    /// Decoding time of the last packet given to the decoder.
+    last_dts: Option<i64>,
+    /// Time of the first frame.
+    start_ticks: Option<i64>,
     stage: Stage,
     /// Pieces that could not be read or decoded.
     damaged: usize,
@@ -87,6 +91,8 @@ impl VideoReader {
             ahead: None,
             decoded: 0,
             last_ticks: None,
+            last_dts: None,
+            start_ticks: None,
             stage: Stage::Packets,
             damaged: 0,
             warned: 0,
@@ -127,7 +133,9 @@ impl VideoReader {
     fn hand_out(&mut self, index: u64, current: &Decoded) -> Result<VideoFrame, Error> {
         let duration_ticks = match &self.ahead {
             Some(next) => Some(next.ticks - current.ticks),
-            None => Some(current.frame.packet().duration).filter(|d| *d > 0),
+            None => Some(current.frame.packet().duration)
+                .filter(|d| *d > 0)
+                .or_else(|| self.until_end(current.ticks)),
         };
         let pixels = self.convert(index, &current.frame)?;
         Ok(VideoFrame {
@@ -139,6 +147,14 @@ impl VideoReader {
             duration_ticks,
             pixels,
         })
+    }
+
+    /// From `ticks` to the end of the stream, if the container tells and the file is whole.
+    fn until_end(&self, ticks: i64) -> Option<i64> {
+        let length = self.info.video.duration_ticks?;
+        let start = self.start_ticks?;
+        let left = start.checked_add(length)?.checked_sub(ticks)?;
+        (left > 0 && self.completeness == Completeness::Whole).then_some(left)
     }
 
     fn convert(&mut self, index: u64, frame: &frame::Video) -> Result<FramePixels, Error> {
@@ -177,6 +193,7 @@ impl VideoReader {
         while self.stage != Stage::Done {
             let mut frame = frame::Video::empty();
             match self.decoder.receive_frame(&mut frame) {
+                Ok(()) if self.is_beyond_the_cut(&frame) => {}
                 Ok(()) => return Some(self.time(frame)),
                 Err(ffmpeg::Error::Eof) => self.end(),
                 Err(ffmpeg::Error::Other {
@@ -189,6 +206,15 @@ impl VideoReader {
         None
     }
 
+    /// Whether frames before this one may be among those that a cut file lacks. A missing packet
+    /// comes after the last one read, and no frame is shown before it is decoded: so everything up
+    /// to the last decoding time is there.
+    fn is_beyond_the_cut(&self, frame: &frame::Video) -> bool {
+        self.stage == Stage::Draining
+            && self.completeness != Completeness::Whole
+            && matches!((frame.timestamp(), self.last_dts), (Some(t), Some(dts)) if t > dts)
+    }
+
     /// Gives the decoder its next packet.
     fn feed(&mut self) {
         let mut packet = Packet::empty();
@@ -197,6 +223,7 @@ impl VideoReader {
             // The cut piece of a file that ends too early.
             Ok(()) if packet.is_corrupt() && self.completeness != Completeness::Whole => {}
             Ok(()) => {
+                self.last_dts = packet.dts().or(self.last_dts);
                 if let Err(e) = self.decoder.send_packet(&packet) {
                     self.warn_packet(&e);
                 }
@@ -276,6 +303,7 @@ impl VideoReader {
             }
         };
         self.last_ticks = Some(ticks);
+        self.start_ticks = self.start_ticks.or(self.last_ticks);
         Decoded { frame, ticks }
     }
 
