@@ -15,6 +15,7 @@ use std::time::Duration;
 use stockpot_core::{CancelToken, PersonName, Progress};
 use tempfile::TempDir;
 
+use crate::disk::Disk;
 use crate::{
     Consent, ConsentSource, DecoderForm, EncoderChoice, InitOptions, Library, Metrics, NewDecoder,
     NewState, RunCommit, VerifyReport, Writer,
@@ -33,7 +34,12 @@ pub(crate) fn fresh() -> (TempDir, Library) {
         family: None,
         now_secs: NOW,
     };
-    let library = Library::init(&dir.path().join("stock"), &options).unwrap();
+    // Nobody cuts the power in these tests; waiting for the disk would take most of their time.
+    let disk = Disk {
+        gate: None,
+        lazy: true,
+    };
+    let library = Library::init_on(disk, &dir.path().join("stock"), &options).unwrap();
     (dir, library)
 }
 
