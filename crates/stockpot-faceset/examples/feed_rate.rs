@@ -127,7 +127,7 @@ fn write_faces(folder: &std::path::Path, person: &PersonName) -> Result<(), Box<
                 yaw_rad: number as f32 * 0.005 - 0.5,
                 ..Pose::default()
             },
-            sharpness: 50.0,
+            sharpness: 0.05,
             score: 0.9,
             track: 1,
             embedding: Some(&[0.1; 128]),

@@ -129,35 +129,44 @@ pub(crate) struct WarpTable {
 
 impl WarpTable {
     pub(crate) fn new(resolution: u32) -> Self {
-        let mut weights = std::array::from_fn(|_| vec![0.0; resolution as usize]);
-        for pixel in 0..resolution as usize {
-            let place = (pixel as f64 + 0.5) / f64::from(resolution) * (NODES - 1) as f64;
-            let cell = (place.floor() as usize).min(NODES - 2);
-            let t = place - cell as f64;
-            let cubic = [
-                ((2.0 - t) * t - 1.0) * t / 2.0,
-                ((3.0 * t - 5.0) * t * t + 2.0) / 2.0,
-                ((4.0 - 3.0 * t) * t + 1.0) * t / 2.0,
-                (t - 1.0) * t * t / 2.0,
-            ];
-            for (k, w) in cubic.into_iter().enumerate() {
-                // Node `cell + k - 1`; one beyond the end is twice the last less the one before.
-                let mut add = |node: usize, w: f64| weights[node][pixel] += w as f32;
-                match (cell + k).checked_sub(1) {
-                    None => {
-                        add(0, 2.0 * w);
-                        add(1, -w);
-                    }
-                    Some(NODES) => {
-                        add(NODES - 1, 2.0 * w);
-                        add(NODES - 2, -w);
-                    }
-                    Some(node) => add(node, w),
-                }
+        let mut weights: [Vec<f32>; NODES] = Default::default();
+        for pixel in 0..resolution {
+            let place = (f64::from(pixel) + 0.5) / f64::from(resolution);
+            for (column, weight) in weights.iter_mut().zip(node_weights(place)) {
+                column.push(weight as f32);
             }
         }
         Self { weights }
     }
+}
+
+/// How much each node counts at `place`, 0 (first node) to 1 (last node).
+fn node_weights(place: f64) -> [f64; NODES] {
+    let along = place * (NODES - 1) as f64;
+    let cell = (along.floor() as usize).min(NODES - 2);
+    let t = along - cell as f64;
+    let cubic = [
+        ((2.0 - t) * t - 1.0) * t / 2.0,
+        ((3.0 * t - 5.0) * t * t + 2.0) / 2.0,
+        ((4.0 - 3.0 * t) * t + 1.0) * t / 2.0,
+        (t - 1.0) * t * t / 2.0,
+    ];
+    let mut nodes = [0.0; NODES];
+    for (k, w) in cubic.into_iter().enumerate() {
+        // For node `cell + k - 1`; one beyond the end is twice the last less the one before it.
+        match (cell + k).checked_sub(1) {
+            None => {
+                nodes[0] += 2.0 * w;
+                nodes[1] -= w;
+            }
+            Some(NODES) => {
+                nodes[NODES - 1] += 2.0 * w;
+                nodes[NODES - 2] -= w;
+            }
+            Some(node) => nodes[node] += w,
+        }
+    }
+    nodes
 }
 
 /// What each byte of each channel becomes, 0 to 1.

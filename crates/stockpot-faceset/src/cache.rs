@@ -116,7 +116,8 @@ impl FaceCache {
         progress: &dyn ProgressSink,
         cancel: &CancelToken,
     ) -> Result<(Self, CacheBuild), Error> {
-        if !(MIN_RESOLUTION..=MAX_RESOLUTION).contains(&resolution) || resolution % 2 != 0 {
+        if !(MIN_RESOLUTION..=MAX_RESOLUTION).contains(&resolution) || !resolution.is_multiple_of(2)
+        {
             return Err(Error::BadSetting {
                 name: "resolution",
                 value: resolution.to_string(),
@@ -395,7 +396,7 @@ impl Plan<'_> {
         let crop = crop.ok_or_else(|| Error::Missing {
             path: self.faceset.folder().into(),
         })?;
-        planes::decode(&crop, record, self.area, self.resolution)
+        Ok(planes::decode(&crop, record, self.area, self.resolution))
     }
 }
 

@@ -105,7 +105,7 @@ pub(crate) fn add(writer: &mut FacesetWriter, number: u32, rejected: Option<Reas
                 pitch_rad: 0.05,
                 roll_rad: 0.0,
             },
-            sharpness: 50.0 + number as f32,
+            sharpness: (50.0 + number as f32) / 1000.0,
             score: 0.9,
             track: 1,
             embedding: Some(&embedding),

@@ -21,6 +21,7 @@ pub mod ops;
 pub mod quality;
 mod record;
 pub mod report;
+mod resample;
 mod sampler;
 mod settings;
 mod sheet;

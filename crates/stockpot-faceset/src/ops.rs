@@ -119,7 +119,7 @@ pub fn list(faceset: &Faceset, order: SortKey) -> Vec<FaceRow<'_>> {
 /// Which faces to take out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PruneRule {
-    /// Sharpness below this.
+    /// Sharpness below this. 0.01 takes out what is plainly blurred, 0.02 what is soft.
     BlurBelow(f32),
     /// Near-duplicates of the face kept before them in the same track.
     Duplicates(LikenessLimits),
@@ -319,13 +319,13 @@ mod tests {
         let held = set.count(Split::HeldOut);
         let last = set.records()[19].file.clone().unwrap();
         let rules = [
-            PruneRule::BlurBelow(52.0),
+            PruneRule::BlurBelow(0.052),
             PruneRule::FarFromMedian(0.095),
             PruneRule::Files(vec![last.clone(), "nobody.jpg".into()]),
         ];
         let plan = plan_prune(&set, &rules).unwrap();
         let found: Vec<_> = plan.items.iter().map(|i| (i.index, i.reason)).collect();
-        // Sharpness is 50 + n; the median identity is frame 10's, frame 0 is 0.10 away.
+        // Sharpness is (50 + n) / 1000; the median identity is frame 10's, frame 0 is 0.10 away.
         assert_eq!(
             found,
             [
@@ -380,7 +380,7 @@ mod tests {
         for bad in [-1.0, f32::NAN] {
             assert!(plan_prune(&set, &[PruneRule::BlurBelow(bad)]).is_err());
         }
-        let plan = plan_prune(&set, &[PruneRule::BlurBelow(51.0)]).unwrap();
+        let plan = plan_prune(&set, &[PruneRule::BlurBelow(0.051)]).unwrap();
         let _writer = drawn::writer(dir.path(), &drawn::source("other"));
         assert!(matches!(
             apply_prune(dir.path(), &plan),

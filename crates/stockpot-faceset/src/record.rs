@@ -98,9 +98,10 @@ pub struct FaceRecord {
     pub landmarks: Vec<[f32; 2]>,
     /// Turn of the head.
     pub pose: Pose,
-    /// The sharpness measure of the extraction (see [`crate::quality::sharpness`]).
+    /// Sharpness as the extraction measured it: variance of the Laplacian over the variance, of
+    /// the face at a fixed size; contrast does not count.
     pub sharpness: f32,
-    /// The detector's score, 0 to 1.
+    /// How sure the face network was, on its own scale (a logit: above 0 is a face).
     pub score: f32,
     /// Number of the track through the source.
     pub track: u32,

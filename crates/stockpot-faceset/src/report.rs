@@ -10,13 +10,13 @@ mod page;
 use std::path::Path;
 
 use rayon::prelude::*;
-use stockpot_core::face::crop_from_face;
-use stockpot_core::image::Size;
-use stockpot_core::{Area, Rgb8, picture, warp};
+use stockpot_core::face::CROP_SIDE;
+use stockpot_core::{Area, Rgb8, picture};
 
 use crate::error::Error;
 use crate::faceset::Faceset;
 use crate::record::FaceRecord;
+use crate::resample;
 use numbers::Numbers;
 
 /// Faces on the contact sheet, at most.
@@ -109,15 +109,10 @@ fn thumbs<'a>(faceset: &Faceset, records: &[&'a FaceRecord]) -> Result<Vec<Thumb
 
 /// The training area of a wide crop, small.
 fn whole_face(crop: &Rgb8) -> Rgb8 {
-    let net_from_face = Area::Face.net_from_face(THUMB);
-    match net_from_face.inverse() {
-        Ok(face_from_net) => {
-            let crop_from_net = crop_from_face(crop.size().width) * face_from_net;
-            warp::warp_affine(crop, Size::square(THUMB), &crop_from_net)
-        }
-        // An area has a side, so this does not happen; the whole crop would do.
-        Err(_) => warp::resize(crop, Size::square(THUMB)),
-    }
+    let side = f64::from(crop.size().width);
+    let shown = side * Area::Face.side() / CROP_SIDE;
+    let start = (side - shown) / 2.0;
+    resample::scaled(crop, THUMB, shown / f64::from(THUMB), (start, start))
 }
 
 #[cfg(test)]

@@ -92,9 +92,9 @@ pub struct NewFace<'a> {
     pub landmarks: &'a FaceLandmarks,
     /// Turn of the head.
     pub pose: Pose,
-    /// [`crate::quality::sharpness`] of the crop.
+    /// Sharpness, see [`crate::FaceRecord::sharpness`].
     pub sharpness: f32,
-    /// The detector's score.
+    /// How sure the face network was, on its own scale.
     pub score: f32,
     /// Track number.
     pub track: u32,

@@ -73,9 +73,8 @@ fn undisturbed_samples_are_the_cached_bytes() {
         for x in 0..64 {
             let cached = &rgbm[((y + 8) * SIDE + x + 8) * 4..][..4];
             let at = y * 64 + x;
-            for c in 0..3 {
-                assert_eq!(d.target[at * 3 + c], f32::from(cached[c]) / 255.0);
-            }
+            let wanted = [cached[0], cached[1], cached[2]].map(|v| f32::from(v) / 255.0);
+            assert_eq!(d.target[at * 3..][..3], wanted);
             assert_eq!(d.mask[at], f32::from(cached[3]) / 255.0);
         }
     }

@@ -1,13 +1,15 @@
 //! One stored crop to the five planes of a cached face.
 
-use stockpot_core::face::{LEFT_EYE, LIPS, OVAL, RIGHT_EYE, crop_from_face, fill_polygon};
+use stockpot_core::face::{
+    CROP_SIDE, LEFT_EYE, LIPS, OVAL, RIGHT_EYE, crop_from_face, fill_polygon,
+};
 use stockpot_core::image::Size;
 use stockpot_core::space::{Affine, Face, Net, Point};
-use stockpot_core::{Area, Gray8, Rgb8, warp};
+use stockpot_core::{Area, Gray8, Rgb8};
 
 use super::padded_side;
-use crate::error::Error;
 use crate::record::FaceRecord;
+use crate::resample;
 
 /// Eyes are grown by this factor and then by this many face units, so that lids, lashes and the
 /// slit of a closed eye count.
@@ -23,23 +25,16 @@ pub(super) struct Planes {
 }
 
 /// Resamples `crop` and draws the masks on the same grid.
-pub(super) fn decode(
-    crop: &Rgb8,
-    record: &FaceRecord,
-    area: Area,
-    resolution: u32,
-) -> Result<Planes, Error> {
+pub(super) fn decode(crop: &Rgb8, record: &FaceRecord, area: Area, resolution: u32) -> Planes {
     let side = padded_side(resolution);
     let size = Size::square(side);
     let padded_from_face = padded_from_face(area, resolution);
-    // Both maps are ours and never singular.
-    let face_from_padded = padded_from_face.inverse().map_err(|_| Error::BadSetting {
-        name: "area",
-        value: format!("{area:?}"),
-        accepted: "an area with a side",
-    })?;
-    let crop_from_padded = crop_from_face(crop.size().width) * face_from_padded;
-    let rgb = warp::warp_affine(crop, size, &crop_from_padded);
+    // Crop and network see face space upright: between them lie only a scale and a shift.
+    let unit_px = f64::from(crop.size().width) / CROP_SIDE;
+    let step = unit_px * area.side() / f64::from(resolution);
+    let middle = crop_from_face(crop.size().width).apply(area.centre());
+    let half = step * f64::from(side) / 2.0;
+    let rgb = resample::scaled(crop, side, step, (middle.x - half, middle.y - half));
     let fill = |polygon: Vec<Point<Face>>| {
         let corners: Vec<Point<Net>> = polygon.iter().map(|p| padded_from_face.apply(*p)).collect();
         fill_polygon(size, &corners)
@@ -64,11 +59,11 @@ pub(super) fn decode(
             .map(|(eyes, mouth)| eyes << 4 | nibble(*mouth)),
     );
     let (mean, deviation) = colour(&rgb, &mask);
-    Ok(Planes {
+    Planes {
         pixels,
         mean,
         deviation,
-    })
+    }
 }
 
 /// Face space to the pixels of a cached face: the network's grid, moved by the margin.

@@ -20,7 +20,7 @@ fn margins_are_whole_pixels_on_both_sides() {
         [64, 96, 128, 160, 224].map(padded_side),
         [80, 120, 160, 200, 280]
     );
-    assert!((8..=256).all(|half| padded_side(2 * half) % 2 == 0));
+    assert!((8..=256).all(|half| padded_side(2 * half).is_multiple_of(2)));
 }
 
 #[test]

@@ -12,8 +12,9 @@ use crate::record::{FaceRecord, Reason, Split};
 const FEW_FACES: usize = 500;
 /// Fewer than this share of faces turned to one side is little.
 const FEW_SIDE: f64 = 0.05;
-/// A median sharpness below this is soft (see [`crate::quality::sharpness`]).
-const SOFT: f32 = 15.0;
+/// A median sharpness below this is soft. Measured: good 1080 x 1920 clips have 0.04 to 0.12, the
+/// same blurred with a sigma of 3 px 0.02, of 5 px 0.007.
+const SOFT: f32 = 0.02;
 /// More rejects than this share deserve a look.
 const MANY_REJECTS: f64 = 0.5;
 
@@ -98,7 +99,7 @@ impl Numbers {
         advice.extend(self.pose_advice());
         if self.sharpness[2] < SOFT {
             advice.push(format!(
-                "Half of the faces are softer than {:.0}. Film nearer, in better light, with the focus on the face.",
+                "Half of the faces are softer than {:.3}, which is blurred. Film nearer, in better light, with the focus on the face.",
                 self.sharpness[2]
             ));
         }

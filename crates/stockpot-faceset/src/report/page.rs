@@ -96,8 +96,8 @@ fn tiles(numbers: &Numbers) -> String {
         (numbers.held_out.to_string(), "held out"),
         (numbers.unused.to_string(), "in gaps between"),
         (numbers.sources.len().to_string(), "sources"),
-        (format!("{middle:.0}"), "median sharpness"),
-        (format!("{low:.0} to {high:.0}"), "sharpness, middle 80 %"),
+        (format!("{middle:.3}"), "median sharpness"),
+        (format!("{low:.3} to {high:.3}"), "sharpness, middle 80 %"),
         (duplicates.to_string(), "duplicates left out"),
         (numbers.rejects().to_string(), "rejected in all"),
     ];
@@ -239,8 +239,8 @@ fn histogram(sharpness: &[f32]) -> String {
     const BARS: usize = 24;
     const BAR: usize = 22;
     const HEIGHT: usize = 110;
-    // From 1 to 10 000: a factor of ten is six bars.
-    let bar_of = |s: f32| ((s.max(1.0).log10() * 6.0) as usize).min(BARS - 1);
+    // From 0.001 to 10: a factor of ten is six bars.
+    let bar_of = |s: f32| (((s.max(0.001) * 1000.0).log10() * 6.0) as usize).min(BARS - 1);
     let mut counts = [0usize; BARS];
     for s in sharpness {
         counts[bar_of(*s)] += 1;
@@ -257,14 +257,13 @@ fn histogram(sharpness: &[f32]) -> String {
             BAR - 2
         );
     }
-    for power in 0..=4 {
+    for (power, label) in ["0.001", "0.01", "0.1", "1", "10"].iter().enumerate() {
         let x = (power * 6 * BAR).min(BARS * BAR - 1);
         let anchor = if power == 4 { "end" } else { "start" };
         let _ = write!(
             bars,
-            "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
+            "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{label}</text>",
             HEIGHT + 14,
-            10u32.pow(power as u32)
         );
     }
     let (width, height) = (BARS * BAR, HEIGHT + 20);
@@ -339,7 +338,7 @@ mod tests {
         let svg = pose_map(&coverage);
         assert_eq!(svg.matches("<rect").count(), YAW_BINS * PITCH_BINS);
         assert!(svg.contains(">17</text>") && svg.contains(">2</text>") && svg.contains("-75°"));
-        let bars = histogram(&[0.5, 1.0, 12.0, 12.5, 1e9, f32::NAN]);
+        let bars = histogram(&[0.0005, 0.001, 0.012, 0.0125, 1e9, f32::NAN]);
         assert_eq!(bars.matches("<rect").count(), 24);
         assert!(bars.contains("<title>3</title>") && bars.contains("<title>2</title>"));
     }

@@ -70,7 +70,7 @@ fn the_page_is_whole_and_says_what_is_there() {
     let numbers = &report.numbers;
     assert_eq!((numbers.kept(), numbers.rejects()), (130, 20));
     assert_eq!(numbers.held_out, set.count(Split::HeldOut));
-    assert_eq!((numbers.sharpness[0], numbers.sharpness[4]), (50.0, 199.0));
+    assert_eq!((numbers.sharpness[0], numbers.sharpness[4]), (0.05, 0.199));
     assert!(report.advice[0].starts_with("Only ") && report.advice[0].contains("Film a minute"));
 }
 
@@ -116,7 +116,7 @@ fn advice_names_what_is_missing() {
     };
     (numbers.train, numbers.held_out) = (2000, 200);
     numbers.sources.push(("b.mp4".into(), 9, 9));
-    numbers.sharpness = [50.0; 5];
+    numbers.sharpness = [0.05; 5];
     let check = |numbers: &Numbers, wanted: &[&str]| {
         let advice = numbers.advice(&drawn::name("anna"));
         assert_eq!(advice.len(), wanted.len(), "{advice:?}");
@@ -132,9 +132,12 @@ fn advice_names_what_is_missing() {
     check(&numbers, &["either side", "up or down"]);
     numbers.coverage = poses(&[(-0.5, 0.4), (0.5, -0.4)]);
     numbers.held_out = 0;
-    numbers.sharpness = [5.0; 5];
+    numbers.sharpness = [0.005; 5];
     numbers.rejected.insert(Reason::OtherIdentity, 9000);
-    check(&numbers, &["held out", "softer than 5", "--like PICTURE"]);
+    check(
+        &numbers,
+        &["held out", "softer than 0.005", "--like PICTURE"],
+    );
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn what_is_written_is_read_again() {
         );
     }
     assert_eq!(record.embedding.as_ref().unwrap()[0], 0.07);
-    assert_eq!(record.sharpness, 57.0);
+    assert_eq!(record.sharpness, 0.057);
     let crop = set.load_crop(record).unwrap().unwrap();
     // 60 px to the unit, 2.5 units, enlarged by at most 1.25: 187, made even.
     assert_eq!(crop.size(), Size::square(186));
