@@ -6,10 +6,12 @@
 //! before they plan a step. Knows nothing of files and models.
 
 mod conv;
+mod depthwise;
 
 use stockpot_kernels::vectorise;
 
 pub(crate) use conv::Conv;
+pub(crate) use depthwise::Depthwise;
 
 /// Height, width and channels of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,99 +87,6 @@ impl Act {
                 }
             }
         }
-    }
-}
-
-/// Channels that one pass of [`depthwise`] keeps in registers.
-const BLOCK: usize = 16;
-
-/// Each channel convolved by itself. `weights` is `[kernel height, kernel width, channels]`.
-pub(crate) fn depthwise(
-    x: &[f32],
-    size: Dims,
-    weights: &[f32],
-    bias: &[f32],
-    window: Window,
-    y: &mut [f32],
-    out: Dims,
-) {
-    vectorise(|| depthwise_inline(x, size, weights, bias, window, y, out));
-}
-
-#[inline(always)]
-fn depthwise_inline(
-    x: &[f32],
-    size: Dims,
-    weights: &[f32],
-    bias: &[f32],
-    window: Window,
-    y: &mut [f32],
-    out: Dims,
-) {
-    let c = size.channels;
-    for oy in 0..out.height {
-        let (rows, y0) = window.taps(0, oy, size.height);
-        for ox in 0..out.width {
-            let (columns, x0) = window.taps(1, ox, size.width);
-            let pixel = &mut y[(oy * out.width + ox) * c..][..c];
-            let taps = Taps {
-                x,
-                weights,
-                rows: rows.clone(),
-                columns,
-                first: (y0 * size.width + x0) * c,
-                row: size.width * c,
-                kernel_width: window.kernel[1],
-                c,
-            };
-            let mut at = 0;
-            while at + BLOCK <= c {
-                taps.block::<BLOCK>(at, bias, pixel);
-                at += BLOCK;
-            }
-            while at + 4 <= c {
-                taps.block::<4>(at, bias, pixel);
-                at += 4;
-            }
-            while at < c {
-                taps.block::<1>(at, bias, pixel);
-                at += 1;
-            }
-        }
-    }
-}
-
-/// The part of the picture under the window of one output pixel.
-struct Taps<'a> {
-    x: &'a [f32],
-    weights: &'a [f32],
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
-    first: usize,
-    row: usize,
-    kernel_width: usize,
-    c: usize,
-}
-
-impl Taps<'_> {
-    #[inline(always)]
-    fn block<const N: usize>(&self, at: usize, bias: &[f32], pixel: &mut [f32]) {
-        let mut sum = [0.0f32; N];
-        sum.copy_from_slice(&bias[at..at + N]);
-        for (j, ky) in self.rows.clone().enumerate() {
-            let mut from = self.first + j * self.row + at;
-            let mut with = (ky * self.kernel_width + self.columns.start) * self.c + at;
-            for _ in self.columns.clone() {
-                let x = &self.x[from..from + N];
-                let w = &self.weights[with..with + N];
-                for k in 0..N {
-                    sum[k] += x[k] * w[k];
-                }
-                from += self.c;
-                with += self.c;
-            }
-        }
-        pixel[at..at + N].copy_from_slice(&sum);
     }
 }
 
@@ -332,43 +241,6 @@ mod tests {
         let mut corner = vec![0.0; 1];
         average_pool(&x, size, three, &mut corner, Dims::new(1, 1, 1));
         assert_eq!(corner, [(0.0 + 1.0 + 4.0 + 5.0) / 4.0]);
-    }
-
-    #[test]
-    fn depthwise_by_hand() {
-        // 3x3 ones over a 3x3 picture of two channels, "same": sums of the neighbourhood.
-        let x: Vec<f32> = (0..9).flat_map(|v| [v as f32, 1.0]).collect();
-        let window = Window {
-            kernel: [3, 3],
-            stride: [1, 1],
-            pad: [1, 1],
-        };
-        let size = Dims::new(3, 3, 2);
-        let mut y = vec![0.0; 18];
-        depthwise(&x, size, &[1.0; 18], &[0.5, 0.0], window, &mut y, size);
-        assert_eq!(y[..2], [0.0 + 1.0 + 3.0 + 4.0 + 0.5, 4.0]);
-        assert_eq!(y[8..10], [36.5, 9.0]);
-        assert_eq!(y[16..], [4.0 + 5.0 + 7.0 + 8.0 + 0.5, 4.0]);
-    }
-
-    #[test]
-    fn depthwise_is_the_same_for_every_channel_count() {
-        for c in [1, 3, 4, 12, 16, 21, 36] {
-            let size = Dims::new(5, 4, c);
-            let x: Vec<f32> = (0..size.len()).map(|i| (i / c % 7) as f32).collect();
-            let window = Window {
-                kernel: [3, 3],
-                stride: [2, 2],
-                pad: [1, 0],
-            };
-            let out = Dims::new(3, 2, c);
-            let mut y = vec![0.0; out.len()];
-            let weights: Vec<f32> = (0..9 * c).map(|i| (i / c) as f32).collect();
-            depthwise(&x, size, &weights, &vec![0.0; c], window, &mut y, out);
-            for pixel in y.chunks(c) {
-                assert!(pixel.iter().all(|v| *v == pixel[0]), "{c} channels");
-            }
-        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use stockpot_core::image::Rgb8;
 use stockpot_core::space::{Affine, Frame, Net};
+use stockpot_kernels::vectorise;
 
 /// At most this many samples across and down for each pixel of a network.
 const MAX_GRID: usize = 4;
@@ -26,6 +27,8 @@ pub(crate) struct Normalise {
 }
 
 /// Fills `out` (`side * side * 3` numbers) with the frame as seen through `frame_from_net`.
+///
+/// Samples that lie more than a pixel apart are read without blending: their mean is smooth.
 pub(crate) fn fill_square(
     frame: &Rgb8,
     side: usize,
@@ -40,40 +43,85 @@ pub(crate) fn fill_square(
     } else {
         (step.round() as usize).min(MAX_GRID)
     };
-    let m = frame_from_net.rows().map(|v| v as f32);
-    let scale = normalise.scale / (grid * grid) as f32;
-    let share = 1.0 / grid as f32;
-    for (y, row) in out.chunks_exact_mut(side * 3).enumerate().take(side) {
-        for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-            let mut sum = [0.0f32; 3];
-            for j in 0..grid {
-                let py = y as f32 + (j as f32 + 0.5) * share;
-                for i in 0..grid {
-                    let px = x as f32 + (i as f32 + 0.5) * share;
-                    let sx = m[0] * px + m[1] * py + m[2];
-                    let sy = m[3] * px + m[4] * py + m[5];
-                    bilinear(frame, sx, sy, border, &mut sum);
+    let job = Job {
+        frame,
+        m: frame_from_net.rows().map(|v| v as f32),
+        grid,
+        border,
+        normalise,
+    };
+    let rows = out.chunks_exact_mut(side * 3).take(side);
+    if step > 1.5 * grid as f64 {
+        vectorise(|| job.fill(rows, |x, y, sum| nearest(frame, x, y, sum)));
+    } else {
+        vectorise(|| job.fill(rows, |x, y, sum| bilinear(frame, x, y, sum)));
+    }
+}
+
+struct Job<'a> {
+    frame: &'a Rgb8,
+    m: [f32; 6],
+    grid: usize,
+    border: Border,
+    normalise: Normalise,
+}
+
+impl Job<'_> {
+    #[inline(always)]
+    fn fill<'o>(
+        &self,
+        rows: impl Iterator<Item = &'o mut [f32]>,
+        sample: impl Fn(f32, f32, &mut [f32; 3]),
+    ) {
+        let (m, grid) = (self.m, self.grid);
+        let scale = self.normalise.scale / (grid * grid) as f32;
+        let share = 1.0 / grid as f32;
+        let size = self.frame.size();
+        let (width, height) = (size.width as f32, size.height as f32);
+        for (y, row) in rows.enumerate() {
+            for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+                let mut sum = [0.0f32; 3];
+                for j in 0..grid {
+                    let py = y as f32 + (j as f32 + 0.5) * share;
+                    for i in 0..grid {
+                        let px = x as f32 + (i as f32 + 0.5) * share;
+                        let sx = m[0] * px + m[1] * py + m[2];
+                        let sy = m[3] * px + m[4] * py + m[5];
+                        let is_inside = sx >= 0.0 && sy >= 0.0 && sx <= width && sy <= height;
+                        if is_inside || self.border == Border::Replicate {
+                            sample(sx, sy, &mut sum);
+                        }
+                    }
                 }
-            }
-            for c in 0..3 {
-                pixel[c] = sum[c] * scale - normalise.offset[c];
+                for c in 0..3 {
+                    pixel[c] = sum[c] * scale - self.normalise.offset[c];
+                }
             }
         }
     }
 }
 
-/// Adds the colour at `(x, y)`; pixel centres at +0.5.
+/// Adds the colour of the pixel that holds `(x, y)`, or of the nearest one.
 #[inline(always)]
-fn bilinear(frame: &Rgb8, x: f32, y: f32, border: Border, sum: &mut [f32; 3]) {
-    let (width, height) = (frame.size().width as i32, frame.size().height as i32);
-    let inside = x >= 0.0 && y >= 0.0 && x <= width as f32 && y <= height as f32;
-    if border == Border::Black && !inside {
-        return;
+fn nearest(frame: &Rgb8, x: f32, y: f32, sum: &mut [f32; 3]) {
+    let size = frame.size();
+    // The conversion saturates, so that far away or not a number is only a border pixel.
+    let column = (x as u32).min(size.width - 1) as usize;
+    let row = (y as u32).min(size.height - 1) as usize;
+    let pixel = &frame.data()[(row * size.width as usize + column) * 3..][..3];
+    for c in 0..3 {
+        sum[c] += f32::from(pixel[c]);
     }
+}
+
+/// Adds the colour at `(x, y)`; pixel centres at +0.5, borders replicated.
+#[inline(always)]
+fn bilinear(frame: &Rgb8, x: f32, y: f32, sum: &mut [f32; 3]) {
+    let (width, height) = (frame.size().width as i32, frame.size().height as i32);
     let (fx, fy) = (x - 0.5, y - 0.5);
     let (x0, y0) = (fx.floor(), fy.floor());
     let (ax, ay) = (fx - x0, fy - y0);
-    // The conversion saturates, so that far away or not a number is only a border pixel.
+    // The conversion saturates, as in `nearest`.
     let (x0, y0) = (x0 as i32, y0 as i32);
     let left = x0.clamp(0, width - 1) as usize;
     let right = x0.saturating_add(1).clamp(0, width - 1) as usize;

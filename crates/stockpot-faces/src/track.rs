@@ -310,15 +310,21 @@ struct CutFinder {
     usual: f32,
 }
 
+/// A mean difference of luminance (0 to 1) above this is a cut, and above this perhaps one. On
+/// filmed clips of one shot the largest seen was 0.034, between shots of two people on one
+/// background 0.09, between unlike shots 0.24.
+const CERTAINLY: f32 = 0.06;
+const PERHAPS: f32 = 0.04;
+
 impl CutFinder {
     fn look(&mut self, thumb: &Thumb) -> Change {
         let Some(last) = self.last.replace(thumb.clone()) else {
             return Change::None;
         };
         let difference = thumb.difference(&last);
-        let change = if difference > 0.06 + 5.0 * self.usual {
+        let change = if difference > CERTAINLY + 5.0 * self.usual {
             Change::Cut
-        } else if difference > 0.02 + 3.0 * self.usual {
+        } else if difference > PERHAPS + 3.0 * self.usual {
             Change::Perhaps
         } else {
             Change::None

@@ -40,6 +40,7 @@ pub struct ResNet {
     input: Vec<f32>,
     /// The picture between blocks, the branch between its two convolutions, its end, the result.
     buffers: [Vec<f32>; 4],
+    scratch: Vec<f32>,
 }
 
 #[derive(Debug)]
@@ -127,6 +128,7 @@ impl ResNet {
             weights,
             input: vec![0.0; SIDE * SIDE * 3],
             buffers: Default::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -139,10 +141,12 @@ impl ResNet {
     pub fn run(&mut self) -> [f32; OUT] {
         let [x, middle, branch, result] = &mut self.buffers;
         let weights = &self.weights;
-        let forward = |conv: &Conv, from: &[f32], size: Dims, step: Step, to: &mut Vec<f32>| {
+        let scratch = &mut self.scratch;
+        let mut forward = |conv: &Conv, from: &[f32], size: Dims, step: Step, to: &mut Vec<f32>| {
             let out = step.out(size, conv.out_channels());
             to.resize(out.len(), 0.0);
-            conv.forward(&from[..size.len()], size, step.window(), step.relu, to, out);
+            let from = &from[..size.len()];
+            conv.forward(from, size, step.window(), step.relu, to, out, scratch);
             out
         };
         let size = Dims::new(SIDE, SIDE, 3);

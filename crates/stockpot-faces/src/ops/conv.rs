@@ -4,10 +4,16 @@ use stockpot_kernels::{Activation, ConvGeometry, PackedConv};
 
 use super::{Dims, Window};
 
+/// Below this many input channels a window is copied out before it is multiplied: the kernels walk
+/// channels innermost, and three are too few.
+const FEW_CHANNELS: usize = 8;
+
 /// A convolution with its weights.
 #[derive(Debug, Clone)]
 pub(crate) struct Conv {
+    /// With few channels packed as 1x1 over whole windows.
     packed: PackedConv,
+    is_copied: bool,
     bias: Vec<f32>,
 }
 
@@ -20,15 +26,38 @@ impl Conv {
         hwio: &[f32],
         bias: Vec<f32>,
     ) -> Self {
-        let packed = PackedConv::new(kernel[0], kernel[1], channels, out_channels, hwio);
-        Self { packed, bias }
+        let is_copied = channels < FEW_CHANNELS && kernel != [1, 1];
+        let packed = if is_copied {
+            PackedConv::new(1, 1, kernel[0] * kernel[1] * channels, out_channels, hwio)
+        } else {
+            PackedConv::new(kernel[0], kernel[1], channels, out_channels, hwio)
+        };
+        Self {
+            packed,
+            is_copied,
+            bias,
+        }
     }
 
     pub(crate) fn out_channels(&self) -> usize {
         self.packed.out_c()
     }
 
-    /// `y = relu?(conv(x) + bias)`. Both strides of the window are the same.
+    /// Numbers that [`Conv::forward`] keeps in its scratch buffer.
+    pub(crate) const fn scratch_len(kernel: [usize; 2], channels: usize, out: Dims) -> usize {
+        if channels < FEW_CHANNELS {
+            out.height * out.width * kernel[0] * kernel[1] * channels
+        } else {
+            0
+        }
+    }
+
+    /// `y = relu?(conv(x) + bias)`. Both strides of the window are the same. `scratch` is kept by
+    /// the caller, so that it is allocated once.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what every operator takes, and two more"
+    )]
     pub(crate) fn forward(
         &self,
         x: &[f32],
@@ -37,8 +66,14 @@ impl Conv {
         relu: bool,
         y: &mut [f32],
         out: Dims,
+        scratch: &mut Vec<f32>,
     ) {
-        let geometry = ConvGeometry {
+        let activation = if relu {
+            Activation::Relu
+        } else {
+            Activation::None
+        };
+        let mut geometry = ConvGeometry {
             batch: 1,
             in_h: size.height,
             in_w: size.width,
@@ -48,13 +83,42 @@ impl Conv {
             out_h: out.height,
             out_w: out.width,
         };
-        let activation = if relu {
-            Activation::Relu
-        } else {
-            Activation::None
-        };
+        let mut x = x;
+        if self.is_copied {
+            copy_windows(x, size, window, out, scratch);
+            x = scratch;
+            geometry = ConvGeometry {
+                in_h: out.height,
+                in_w: out.width,
+                stride: 1,
+                pad_top: 0,
+                pad_left: 0,
+                ..geometry
+            };
+        }
         self.packed
             .forward(&geometry, x, Some(&self.bias), activation, y);
+    }
+}
+
+/// The numbers under the window of every output pixel, one after the other; zeros outside.
+fn copy_windows(x: &[f32], size: Dims, window: Window, out: Dims, scratch: &mut Vec<f32>) {
+    let c = size.channels;
+    let run = window.kernel[1] * c;
+    scratch.resize(out.height * out.width * window.kernel[0] * run, 0.0);
+    let pixels = scratch.chunks_exact_mut(window.kernel[0] * run);
+    for (at, pixel) in pixels.enumerate() {
+        let (oy, ox) = (at / out.width, at % out.width);
+        let (rows, y0) = window.taps(0, oy, size.height);
+        let (columns, x0) = window.taps(1, ox, size.width);
+        let is_inside = rows.len() == window.kernel[0] && columns.len() == window.kernel[1];
+        if !is_inside {
+            pixel.fill(0.0);
+        }
+        for (j, ky) in rows.enumerate() {
+            let from = &x[((y0 + j) * size.width + x0) * c..][..columns.len() * c];
+            pixel[ky * run + columns.start * c..][..from.len()].copy_from_slice(from);
+        }
     }
 }
 
@@ -158,11 +222,12 @@ mod tests {
             let wanted = naive(&x, size, &w, &bias, window, out);
             let conv = Conv::new(kernel, size.channels, out.channels, &w, bias);
             let mut y = vec![0.0; out.len()];
-            conv.forward(&x, size, window, false, &mut y, out);
+            let mut scratch = Vec::new();
+            conv.forward(&x, size, window, false, &mut y, out, &mut scratch);
             for (a, b) in y.iter().zip(&wanted) {
                 assert!((a - b).abs() < 1e-4, "{kernel:?} {stride:?}: {a} {b}");
             }
-            conv.forward(&x, size, window, true, &mut y, out);
+            conv.forward(&x, size, window, true, &mut y, out, &mut scratch);
             for (a, b) in y.iter().zip(&wanted) {
                 assert!((a - b.max(0.0)).abs() < 1e-4);
             }

@@ -8,7 +8,7 @@ use super::bytes::{Bytes, Table, Vector};
 use crate::Error;
 
 /// Larger files are refused: the face models are about 1 MB.
-pub const MAX_FILE_BYTES: usize = 16 << 20;
+const MAX_FILE_BYTES: usize = 16 << 20;
 /// More tensors or operators than this are refused.
 const MAX_ITEMS: usize = 4096;
 /// More dimensions than this are refused.

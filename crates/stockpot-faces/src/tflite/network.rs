@@ -12,6 +12,7 @@ use crate::ops::{self, Act};
 pub struct Network {
     plan: Arc<Plan>,
     buffers: Vec<Vec<f32>>,
+    scratch: Vec<f32>,
 }
 
 impl Clone for Network {
@@ -41,7 +42,11 @@ impl Network {
 
     fn with_buffers(plan: Arc<Plan>) -> Self {
         let buffers = plan.slots.iter().map(|n| vec![0.0; *n]).collect();
-        Self { plan, buffers }
+        Self {
+            plan,
+            buffers,
+            scratch: Vec::new(),
+        }
     }
 
     /// Shape of the input, batch first.
@@ -72,29 +77,26 @@ impl Network {
             // The destination is taken out, so that the others can be read meanwhile.
             let mut dst = std::mem::take(&mut self.buffers[step.dst]);
             let y = &mut dst[..step.out.len()];
-            run_step(step, &self.buffers, y);
+            run_step(step, &self.buffers, y, &mut self.scratch);
             self.buffers[step.dst] = dst;
         }
     }
 }
 
-fn run_step(step: &Step, buffers: &[Vec<f32>], y: &mut [f32]) {
+fn run_step(step: &Step, buffers: &[Vec<f32>], y: &mut [f32], scratch: &mut Vec<f32>) {
     let Step { size, out, .. } = *step;
     let input = |slot: usize| &buffers[slot][..size.len()];
     match &step.kind {
         Kind::Conv { conv, window, src } => {
             let relu = step.act == Act::Relu;
-            conv.forward(input(*src), size, *window, relu, y, out);
+            conv.forward(input(*src), size, *window, relu, y, out, scratch);
             if relu {
                 return;
             }
         }
-        Kind::Depthwise {
-            weights,
-            bias,
-            window,
-            src,
-        } => ops::depthwise(input(*src), size, weights, bias, *window, y, out),
+        Kind::Depthwise { conv, window, src } => {
+            conv.forward(input(*src), size, *window, y, out);
+        }
         Kind::Add { a, b } => ops::add(input(*a), input(*b), y),
         Kind::MaxPool { window, src } => ops::max_pool(input(*src), size, *window, y, out),
         Kind::AveragePool { window, src } => ops::average_pool(input(*src), size, *window, y, out),

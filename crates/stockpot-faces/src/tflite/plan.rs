@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::graph::{Activation, Code, Graph, Operator, Options, Padding, TensorKind};
 use crate::Error;
-use crate::ops::{Act, Conv, Dims, ResizeMode, Window};
+use crate::ops::{Act, Conv, Depthwise, Dims, ResizeMode, Window};
 
 /// Numbers of all weights together; the face models have at most 0.7 million.
 const MAX_WEIGHTS: usize = 3 << 20;
@@ -32,8 +32,7 @@ pub(super) enum Kind {
         src: Slot,
     },
     Depthwise {
-        weights: Vec<f32>,
-        bias: Vec<f32>,
+        conv: Depthwise,
         window: Window,
         src: Slot,
     },
@@ -402,6 +401,12 @@ impl<'a> Builder<'a> {
         if window.stride[0] != window.stride[1] {
             return Err(Error::unsupported("CONV_2D with two different strides"));
         }
+        let copied = Conv::scratch_len([kh, kw], in_channels, out);
+        within(
+            "numbers of all windows",
+            copied as u64,
+            MAX_ACTIVATIONS as u64,
+        )?;
         let taps = kh * kw * in_channels;
         self.spend((out.len() as u64).saturating_mul(taps as u64))?;
         // Packed weights are rounded up to whole vectors.
@@ -443,12 +448,17 @@ impl<'a> Builder<'a> {
         }
         let (window, out) = self.window(operator, [kh, kw], size, channels, output)?;
         self.spend((out.len() as u64).saturating_mul((kh * kw) as u64))?;
-        let kind = Kind::Depthwise {
-            weights: self.floats(weights)?,
-            bias: self.bias(operator, channels)?,
-            window,
-            src,
-        };
+        // The weights of each tap are kept with a stretch of repetition.
+        self.weights = self.weights.saturating_add(kh * kw * (channels + 64));
+        within(
+            "numbers of all weights",
+            self.weights as u64,
+            MAX_WEIGHTS as u64,
+        )?;
+        let weights = self.floats(weights)?;
+        let bias = self.bias(operator, channels)?;
+        let conv = Depthwise::new(channels, &weights, &bias);
+        let kind = Kind::Depthwise { conv, window, src };
         self.push(kind, size, output, out, act(operator.options.activation))
     }
 
