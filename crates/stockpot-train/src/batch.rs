@@ -1,8 +1,9 @@
 //! What a step trains on: input and target faces of every person.
 //!
-//! Plain buffers, so that whoever makes them (a feeder, a test) needs nothing of ours but this.
+//! Plain buffers, so that whoever makes them (a feeder, a test) needs nothing of ours but this,
+//! and can move its own buffers in and out without a copy.
 
-/// Faces of one person, channels last, 0 to 1.
+/// Faces, channels last, 0 to 1, row by row.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FaceBatch {
     /// What the network sees (warped): `[faces, side, side, 3]`.
@@ -11,9 +12,9 @@ pub struct FaceBatch {
     pub target: Vec<f32>,
     /// Where the target's face is: `[faces, side, side]`.
     pub mask: Vec<f32>,
-    /// What counts more than once (eyes and mouth): `[faces, side, side]`, or empty for 1
-    /// everywhere.
-    pub priority: Vec<f32>,
+    /// What each pixel counts, 0 or more (eyes and mouth more than 1): `[faces, side, side]`, or
+    /// empty for 1 everywhere.
+    pub weight: Vec<f32>,
 }
 
 /// One batch of a run.
@@ -21,6 +22,7 @@ pub struct FaceBatch {
 pub struct Batch {
     /// Its number: with the seed, it decides every random choice that made it.
     pub number: u64,
-    /// One entry per person, in the order of the training.
-    pub persons: Vec<FaceBatch>,
+    /// Faces of the first person, then of the second, …, in the order of the training and as many
+    /// of each as the settings say.
+    pub faces: FaceBatch,
 }

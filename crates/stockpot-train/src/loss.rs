@@ -1,11 +1,11 @@
 //! The training loss of a batch of faces and its gradient, in one pass.
 //!
-//! A pure function of prediction, target, mask and priority. Knows nothing of networks or persons.
+//! A pure function of prediction, target, mask and weight. Knows nothing of networks or persons.
 //! Start with [`face_loss`].
 //!
 //! ```text
 //! loss  = share · (1 − MS-SSIM) + (1 − share) · L1 + mask_weight · (BCE + MSE of the mask)
-//! weight of a pixel = (background + (1 − background) · mask) · priority
+//! weight of a pixel = (background + (1 − background) · mask) · weight
 //! ```
 //! * **share** 0.84 is the mix of Zhao, Gallo, Frosio and Kautz 2017 ("Loss functions for image
 //!   restoration with neural networks"), who found MS-SSIM + L1 better than L2 with one network.
@@ -73,9 +73,9 @@ pub struct Comparison<'a> {
     pub target: &'a [f32],
     /// `[images, side, side]`, 0 to 1: where the face is.
     pub mask: &'a [f32],
-    /// `[images, side, side]`, 0 or more: what counts more than once, such as eyes and mouth.
+    /// `[images, side, side]`, 0 or more: what each pixel counts (eyes and mouth more than 1).
     /// Empty means 1 everywhere.
-    pub priority: &'a [f32],
+    pub weight: &'a [f32],
 }
 
 /// The loss and its parts, each the mean over images, parts not yet multiplied by their weights.
@@ -219,8 +219,8 @@ fn check(side: usize, faces: &Comparison<'_>, gradient: usize) -> Result<usize, 
     shape("gradient", faces.prediction.len(), gradient)?;
     shape("target", images * pixels * 3, faces.target.len())?;
     shape("mask", images * pixels, faces.mask.len())?;
-    if !faces.priority.is_empty() {
-        shape("priority", images * pixels, faces.priority.len())?;
+    if !faces.weight.is_empty() {
+        shape("weight", images * pixels, faces.weight.len())?;
     }
     Ok(images)
 }
@@ -240,10 +240,10 @@ fn image_of<'a>(faces: &Comparison<'a>, index: usize, pixels: usize) -> Comparis
         prediction: part(faces.prediction, pixels * faces.channels),
         target: part(faces.target, pixels * 3),
         mask: part(faces.mask, pixels),
-        priority: if faces.priority.is_empty() {
+        weight: if faces.weight.is_empty() {
             &[]
         } else {
-            part(faces.priority, pixels)
+            part(faces.weight, pixels)
         },
         ..*faces
     }
@@ -315,9 +315,9 @@ fn fill_weights(levels: &mut [Level], background: f32, image: &Comparison<'_>) -
     for (weight, mask) in finest.iter_mut().zip(image.mask) {
         *weight = background + (1.0 - background) * mask;
     }
-    if !image.priority.is_empty() {
-        for (weight, priority) in finest.iter_mut().zip(image.priority) {
-            *weight *= priority;
+    if !image.weight.is_empty() {
+        for (weight, factor) in finest.iter_mut().zip(image.weight) {
+            *weight *= factor;
         }
     }
     let total = ssim::sum(finest);

@@ -41,7 +41,7 @@ impl FaceScore {
     }
 }
 
-/// The mean score of all images. `priority` is not used.
+/// The mean score of all images. `weight` is not used.
 ///
 /// # Errors
 /// [`Error::Shape`] if the slices do not fit each other; [`Error::PictureTooSmall`] below 11 px.
@@ -146,7 +146,7 @@ mod tests {
             prediction: &prediction,
             target: &target,
             mask: &mask,
-            priority: &[],
+            weight: &[],
         })
         .unwrap()
     }

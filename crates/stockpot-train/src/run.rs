@@ -266,7 +266,7 @@ impl<'a, 'b> Session<'a, 'b> {
                 let position = self.trainer.position_mut();
                 position.window.add(&report.losses, report.gradient_norm);
                 self.losses.clone_from(&report.losses);
-                if report.step % self.trainer.meta().settings.report_every == 0 {
+                if is_due(report.step, self.trainer.meta().settings.report_every) {
                     self.report_window(report)?;
                 }
             }
@@ -459,8 +459,9 @@ impl<'a, 'b> Session<'a, 'b> {
         }
         // What follows is not part of the checkpoint: a resumed run replaces it.
         let evaluations = match self.evaluated.take() {
-            Some((at, found)) if at == step => found,
-            _ if self.io.held_out.is_empty() => Vec::new(),
+            Some((at, found)) if at == step || stopped_by == StoppedBy::Cancelled => found,
+            // Who cancels does not want to wait for numbers.
+            _ if self.io.held_out.is_empty() || stopped_by == StoppedBy::Cancelled => Vec::new(),
             _ => {
                 let found = self.measure()?;
                 self.metrics.append(&evaluation_line(step, &found))?;
@@ -475,14 +476,9 @@ impl<'a, 'b> Session<'a, 'b> {
         if window.steps > 0 {
             self.losses = means(window);
         }
+        let line = self.end_line(stopped_by.as_str(), None);
+        self.metrics.append(&line)?;
         let position = self.trainer.state().position.clone();
-        self.metrics.append(&Line::End {
-            v: LINE_VERSION,
-            step,
-            stopped_by: stopped_by.as_str().into(),
-            trained_secs: position.trained_secs,
-            secs: self.all,
-        })?;
         Ok(RunOutcome {
             steps: step,
             stopped_by,
@@ -513,7 +509,27 @@ impl<'a, 'b> Session<'a, 'b> {
                 Err(also) => self.io.progress.send(Progress::Warning(also.to_string())),
             }
         }
+        let reason = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+        let reason: Vec<String> = reason.map(ToString::to_string).collect();
+        let line = self.end_line("failed", Some(reason.join(": ")));
+        if let Err(also) = self.metrics.append(&line) {
+            self.io.progress.send(Progress::Warning(also.to_string()));
+        }
         error
+    }
+
+    fn end_line(&self, stopped_by: &str, reason: Option<String>) -> Line {
+        let position = &self.trainer.state().position;
+        let name = self.writer.latest().and_then(Path::file_name);
+        Line::End {
+            v: LINE_VERSION,
+            step: position.step,
+            stopped_by: stopped_by.into(),
+            reason,
+            checkpoint: name.map(|n| n.to_string_lossy().into_owned()),
+            trained_secs: position.trained_secs,
+            secs: self.all,
+        }
     }
 
     fn log(&mut self, line: &Line) -> Result<(), Error> {

@@ -321,7 +321,10 @@ mod tests {
             json!({"ssim_share": 1.5}),
             json!([1]),
         ] {
-            assert!(TrainSettings::resolve(&[bad.clone()]).is_err(), "{bad}");
+            assert!(
+                TrainSettings::resolve(std::slice::from_ref(&bad)).is_err(),
+                "{bad}"
+            );
         }
     }
 }

@@ -87,7 +87,6 @@ pub struct Trainer {
     spare: Option<Arc<TrainState>>,
     encoder_gradient: Vec<f32>,
     person_gradients: Vec<Vec<f32>>,
-    input: Vec<f32>,
     code_gradient: Vec<f32>,
     output_gradient: Vec<f32>,
     scratch: LossScratch,
@@ -175,7 +174,7 @@ impl Trainer {
         } else {
             Plan::training
         };
-        let (input, code) = (graphs.encoder.input_shape(), graphs.encoder.output_shape());
+        let code = graphs.encoder.output_shape();
         let (side, channels) = (graphs.side(), graphs.channels());
         let lanes = (2 * rayon::current_num_threads()).min(batch);
         let weights = |slots: &Slots| vec![0.0; slots.weights.len()];
@@ -197,7 +196,6 @@ impl Trainer {
                 .iter()
                 .map(|(_, slots)| weights(slots))
                 .collect(),
-            input: vec![0.0; persons * batch * input.len()],
             code_gradient: vec![
                 0.0;
                 if frozen {
@@ -228,7 +226,7 @@ impl Trainer {
         let mut report = StepReport {
             step: self.state.position.step,
             batch: batch.number,
-            losses: Vec::with_capacity(batch.persons.len()),
+            losses: Vec::with_capacity(self.state.persons.len()),
             gradient_norm: f64::NAN,
             learning_rate: self.next_rate(),
             secs: Shares::default(),
@@ -266,7 +264,7 @@ impl Trainer {
             prediction: &prediction,
             target: &faces.target,
             mask: &faces.mask,
-            priority: &faces.priority,
+            weight: &faces.weight,
         };
         let mut gradient = vec![0.0; prediction.len()];
         let loss = face_loss(
@@ -437,19 +435,13 @@ impl Trainer {
             self.state.position.batch as usize,
             batch.number as usize,
         )?;
-        check(
-            "persons of the batch",
-            self.state.persons.len(),
-            batch.persons.len(),
-        )?;
-        let pixels = self.meta.settings.batch * self.side().pow(2);
-        for faces in &batch.persons {
-            check("input faces", 3 * pixels, faces.input.len())?;
-            check("target faces", 3 * pixels, faces.target.len())?;
-            check("face masks", pixels, faces.mask.len())?;
-            if !faces.priority.is_empty() {
-                check("priorities", pixels, faces.priority.len())?;
-            }
+        let pixels = self.state.persons.len() * self.meta.settings.batch * self.side().pow(2);
+        let faces = &batch.faces;
+        check("input faces", 3 * pixels, faces.input.len())?;
+        check("target faces", 3 * pixels, faces.target.len())?;
+        check("face masks", pixels, faces.mask.len())?;
+        if !faces.weight.is_empty() {
+            check("pixel weights", pixels, faces.weight.len())?;
         }
         Ok(())
     }
@@ -462,17 +454,14 @@ impl Trainer {
         timer: &mut Timer<'_>,
     ) -> Result<Option<usize>, Error> {
         let (side, channels, frozen) = (self.side(), self.channels(), self.frozen());
-        let parts = self.input.chunks_exact_mut(batch.persons[0].input.len());
-        for (part, faces) in parts.zip(&batch.persons) {
-            part.copy_from_slice(&faces.input);
-        }
         if !self.encoder_is_loaded {
             self.encoder.load_slice(&self.state.encoder.weights);
             self.encoder_is_loaded = true;
         }
-        let codes = self.encoder.forward(&self.input);
-        let each = codes.len() / batch.persons.len();
-        for (i, faces) in batch.persons.iter().enumerate() {
+        let codes = self.encoder.forward(&batch.faces.input);
+        let persons = self.state.persons.len();
+        let each = codes.len() / persons;
+        for i in 0..persons {
             self.decoder.load_slice(&self.state.persons[i].1.weights);
             let prediction = self.decoder.forward(&codes[i * each..][..each]);
             report.secs.forward += timer.lap();
@@ -480,9 +469,9 @@ impl Trainer {
                 side,
                 channels,
                 prediction,
-                target: &faces.target,
-                mask: &faces.mask,
-                priority: &faces.priority,
+                target: part(&batch.faces.target, i, persons),
+                mask: part(&batch.faces.mask, i, persons),
+                weight: part(&batch.faces.weight, i, persons),
             };
             let gradient = &mut self.output_gradient;
             let loss = face_loss(&mut self.scratch, &self.loss_weights, &comparison, gradient)?;
@@ -575,6 +564,12 @@ impl Trainer {
             }),
         }
     }
+}
+
+/// Person `i`'s part of a buffer.
+fn part(all: &[f32], i: usize, persons: usize) -> &[f32] {
+    let each = all.len() / persons;
+    &all[i * each..][..each]
 }
 
 fn names_of<'a>(names: impl Iterator<Item = &'a PersonName>) -> String {

@@ -133,8 +133,13 @@ pub enum Line {
         v: u32,
         /// Steps made.
         step: u64,
-        /// Why it ended.
+        /// Why it ended: `steps`, `minutes`, `cancelled`, `failed`.
         stopped_by: String,
+        /// What failed, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// File name of the last good checkpoint.
+        checkpoint: Option<String>,
         /// Seconds of training since the run was first started.
         trained_secs: f64,
         /// Where the time of this part went.
@@ -249,6 +254,8 @@ mod tests {
             v: 1,
             step,
             stopped_by: "steps".into(),
+            reason: None,
+            checkpoint: Some("x".into()),
             trained_secs: 1.0 / 3.0,
             secs,
         }

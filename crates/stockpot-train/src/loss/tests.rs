@@ -17,7 +17,7 @@ struct Case {
     prediction: Vec<f32>,
     target: Vec<f32>,
     mask: Vec<f32>,
-    priority: Vec<f32>,
+    weight: Vec<f32>,
 }
 
 impl Case {
@@ -33,7 +33,7 @@ impl Case {
             prediction: many(n * channels, 0.05, 0.95),
             target: many(n * 3, 0.0, 1.0),
             mask: many(n, 0.0, 1.0),
-            priority: many(n, 0.5, 3.0),
+            weight: many(n, 0.5, 3.0),
         }
     }
 
@@ -44,7 +44,7 @@ impl Case {
             prediction: &self.prediction,
             target: &self.target,
             mask: &self.mask,
-            priority: &self.priority,
+            weight: &self.weight,
         }
     }
 
@@ -68,7 +68,7 @@ fn reference(case: &Case, prediction: &[f64], weights: &LossWeights) -> f64 {
         let weight: Vec<f64> = (image * pixels..(image + 1) * pixels)
             .map(|i| {
                 let mask = f64::from(case.mask[i]);
-                (background + (1.0 - background) * mask) * f64::from(case.priority[i])
+                (background + (1.0 - background) * mask) * f64::from(case.weight[i])
             })
             .collect();
         let weight_sum: f64 = weight.iter().sum();
@@ -223,7 +223,7 @@ fn numbers_worked_by_hand() {
     case.prediction = [0.7, 0.7, 0.7, 0.5].repeat(n);
     case.target = vec![0.5; n * 3];
     case.mask = (0..n).map(|i| if i < n / 2 { 1.0 } else { 0.0 }).collect();
-    case.priority = Vec::new();
+    case.weight = Vec::new();
     let only_l1 = LossWeights {
         ssim_share: 0.0,
         mask: 0.0,
@@ -273,14 +273,14 @@ fn poison_makes_the_loss_not_finite_and_never_panics() {
 #[test]
 fn a_face_that_weighs_nothing_and_an_empty_batch_are_no_trouble() {
     let mut case = Case::random(16, 3, 1);
-    case.priority.fill(0.0);
+    case.weight.fill(0.0);
     let (value, gradient) = case.loss(1, &WEIGHTS);
     assert_eq!((value.l1, value.ssim), (0.0, 0.0));
     assert!(gradient.iter().all(|g| *g == 0.0));
     case.prediction.clear();
     case.target.clear();
     case.mask.clear();
-    case.priority.clear();
+    case.weight.clear();
     assert_eq!(case.loss(1, &WEIGHTS).0, LossValue::default());
     let mut scratch = LossScratch::new(16, 1).unwrap();
     let wrong = Case::random(15, 3, 1);

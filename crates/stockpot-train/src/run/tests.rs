@@ -233,7 +233,8 @@ fn incidents_are_noted_and_three_in_a_row_name_the_checkpoint() {
         move |number: u64| {
             let mut batch = batch(number);
             if bad.contains(&number) {
-                batch.persons[1].target[9] = f32::INFINITY;
+                let last = batch.faces.target.len() - 1;
+                batch.faces.target[last] = f32::INFINITY;
             }
             Ok(batch)
         }
@@ -277,6 +278,12 @@ fn a_feed_that_fails_costs_no_steps() {
     };
     let error = bench.run(&mut limited(0), &mut feed).unwrap_err();
     assert!(matches!(error, Error::Feed { batch: 7, .. }));
+    let last = bench.metrics().lines().last().unwrap().to_owned();
+    assert!(
+        last.contains(r#""reason":"No batch 7 to train on: disk gone""#),
+        "{last}"
+    );
+    assert!(last.contains("ckpt-000000007.stock"), "{last}");
     assert_eq!(bench.resumed(0).state().position.step, 7);
 }
 

@@ -75,18 +75,25 @@ pub(crate) fn faces(person: u64, count: usize, seed: u64) -> FaceBatch {
             let blob = (-(x * x + y * y) / 18.0).exp();
             faces.target.extend(colour.map(|c| 0.1 + 0.8 * c * blob));
             faces.mask.push(if blob > 0.4 { 1.0 } else { 0.0 });
-            faces.priority.push(if blob > 0.9 { 3.0 } else { 1.0 });
+            faces.weight.push(if blob > 0.9 { 3.0 } else { 1.0 });
         }
     }
     faces.input.clone_from(&faces.target);
     faces
 }
 
+/// Both persons' faces, four of each.
 pub(crate) fn batch(number: u64) -> Batch {
-    Batch {
-        number,
-        persons: vec![faces(0, 4, number), faces(1, 4, number)],
-    }
+    both(number, number)
+}
+
+fn both(number: u64, seed: u64) -> Batch {
+    let (mut all, ben) = (faces(0, 4, seed), faces(1, 4, seed));
+    all.input.extend(ben.input);
+    all.target.extend(ben.target);
+    all.mask.extend(ben.mask);
+    all.weight.extend(ben.weight);
+    Batch { number, faces: all }
 }
 
 pub(crate) fn still() -> f64 {
@@ -104,7 +111,7 @@ fn steps(trainer: &mut Trainer, count: u64) -> Vec<StepReport> {
 
 fn poisoned(number: u64, person: usize) -> Batch {
     let mut batch = batch(number);
-    batch.persons[person].target[77] = f32::NAN;
+    batch.faces.target[person * 4 * SIDE * SIDE * 3 + 77] = f32::NAN;
     batch
 }
 
@@ -236,13 +243,9 @@ fn a_tiny_set_is_learnt_by_heart() {
         ..settings()
     };
     let mut trainer = trainer(settings);
-    let sample = |number| Batch {
-        number,
-        persons: vec![faces(0, 4, 0), faces(1, 4, 0)],
-    };
     let before = trainer.evaluate(&name("anna"), &faces(0, 4, 0)).unwrap();
     for number in 0..250 {
-        trainer.step(&sample(number), &still).unwrap();
+        trainer.step(&both(number, 0), &still).unwrap();
     }
     for person in ["anna", "ben"] {
         let own = faces(u64::from(person == "ben"), 4, 0);
@@ -290,10 +293,10 @@ fn what_does_not_fit_is_refused_by_name() {
     };
     assert_eq!(refused(&batch(1), &mut trainer), "batch number");
     let mut short = batch(0);
-    short.persons[1].mask.pop();
+    short.faces.mask.pop();
     assert_eq!(refused(&short, &mut trainer), "face masks");
-    short.persons.pop();
-    assert_eq!(refused(&short, &mut trainer), "persons of the batch");
+    short.faces = faces(0, 4, 0);
+    assert_eq!(refused(&short, &mut trainer), "input faces");
 
     let twice = TrainState::new(vec![], vec![(name("a"), vec![]), (name("a"), vec![])]);
     let meta = trainer.meta().clone();
