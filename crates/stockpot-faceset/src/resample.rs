@@ -1,5 +1,5 @@
 //! Scaling a stored crop without turning it: the same picture as `stockpot_core::warp::warp_affine`
-//! gives, ten times as fast, because the two axes can be done one after the other.
+//! gives, several times as fast, because the two axes can be done one after the other.
 //!
 //! The sameness matters: faces are trained on what comes out here, and swapped on what comes out
 //! there.
