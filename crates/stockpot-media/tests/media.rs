@@ -18,7 +18,7 @@ use support::{
     quick, scratch, worker,
 };
 
-/// Ten seconds of research's clip in small: a variable frame rate in units of 1/90000 s, with sound.
+/// Five seconds at a variable frame rate in units of 1/90000 s, with sound.
 const VFR: &[&str] = &[
     "-f",
     "lavfi",
@@ -56,7 +56,7 @@ const PLAIN: &[&str] = &[
     "yuv420p",
 ];
 
-// ---- the four errors that libav makes silently (see the crate `stockpot-media`'s writer)
+// ---- four errors that libav makes silently: duration, rotation, level, colour
 
 #[test]
 fn the_last_frame_keeps_its_duration() {

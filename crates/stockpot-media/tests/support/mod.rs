@@ -1,5 +1,10 @@
 //! Clips made by `ffmpeg`, and what `ffprobe` says of files.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that cannot go on fails its test"
+)]
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,10 +16,10 @@ use stockpot_media::{
 };
 
 /// A temporary folder for clips.
-pub struct Scratch(tempfile::TempDir);
+pub(crate) struct Scratch(tempfile::TempDir);
 
 /// `None`, with the reason printed, where the programs are not installed.
-pub fn scratch() -> Option<Scratch> {
+pub(crate) fn scratch() -> Option<Scratch> {
     for program in ["ffmpeg", "ffprobe"] {
         if Command::new(program).arg("-version").output().is_err() {
             println!("skipped: the program `{program}` is not on the PATH");
@@ -25,12 +30,12 @@ pub fn scratch() -> Option<Scratch> {
 }
 
 impl Scratch {
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// Runs `ffmpeg ARGS NAME`.
-    pub fn make(&self, name: &str, args: &[&str]) -> PathBuf {
+    pub(crate) fn make(&self, name: &str, args: &[&str]) -> PathBuf {
         let path = self.path(name);
         let mut args = args.to_vec();
         args.push(path.to_str().unwrap());
@@ -39,7 +44,7 @@ impl Scratch {
     }
 
     /// Everything in the folder.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> = entries
             .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -49,7 +54,7 @@ impl Scratch {
     }
 }
 
-pub fn ffmpeg(args: &[&str]) {
+pub(crate) fn ffmpeg(args: &[&str]) {
     let fixed = ["-v", "error", "-nostdin", "-y"];
     let output = Command::new("ffmpeg")
         .args(fixed)
@@ -63,7 +68,7 @@ pub fn ffmpeg(args: &[&str]) {
     );
 }
 
-pub fn ffprobe(args: &[&str]) -> String {
+pub(crate) fn ffprobe(args: &[&str]) -> String {
     let output = Command::new("ffprobe")
         .args(["-v", "error"])
         .args(args)
@@ -74,7 +79,7 @@ pub fn ffprobe(args: &[&str]) -> String {
 }
 
 /// `name=value` lines of one stream.
-pub fn probe_stream(path: &Path, stream: &str, entries: &str) -> String {
+pub(crate) fn probe_stream(path: &Path, stream: &str, entries: &str) -> String {
     let entries = if entries.starts_with("side_data") {
         format!("stream_{entries}")
     } else {
@@ -93,7 +98,7 @@ pub fn probe_stream(path: &Path, stream: &str, entries: &str) -> String {
 }
 
 /// One line for each packet, values between commas in the order of `entries`.
-pub fn probe_packets(path: &Path, stream: &str, entries: &str) -> Vec<String> {
+pub(crate) fn probe_packets(path: &Path, stream: &str, entries: &str) -> Vec<String> {
     let show = format!("packet={entries}");
     let path = path.to_str().unwrap();
     // JSON, because other forms print side data in the middle of a line.
@@ -125,7 +130,7 @@ pub fn probe_packets(path: &Path, stream: &str, entries: &str) -> Vec<String> {
 }
 
 /// What `ffmpeg` computes over all audio packets.
-pub fn audio_md5(path: &Path) -> String {
+pub(crate) fn audio_md5(path: &Path) -> String {
     let path = path.to_str().unwrap();
     let output = Command::new("ffmpeg")
         .args([
@@ -138,7 +143,7 @@ pub fn audio_md5(path: &Path) -> String {
 }
 
 /// The worker program: this crate's example, which `cargo test` builds.
-pub fn worker() -> PathBuf {
+pub(crate) fn worker() -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
@@ -152,7 +157,7 @@ pub fn worker() -> PathBuf {
 }
 
 /// Settings that cost little time.
-pub fn quick() -> OutputSettings {
+pub(crate) fn quick() -> OutputSettings {
     OutputSettings {
         preset: Preset::Ultrafast,
         ..OutputSettings::default()
@@ -160,14 +165,14 @@ pub fn quick() -> OutputSettings {
 }
 
 /// All frames of a whole file.
-pub fn frames(path: &Path) -> Vec<VideoFrame> {
+pub(crate) fn frames(path: &Path) -> Vec<VideoFrame> {
     open_direct(path, ALL_FRAMES)
         .unwrap()
         .map(Result::unwrap)
         .collect()
 }
 
-pub fn first_frame(path: &Path) -> Rgb8 {
+pub(crate) fn first_frame(path: &Path) -> Rgb8 {
     open_direct(path, 0..1)
         .unwrap()
         .next()
@@ -178,13 +183,13 @@ pub fn first_frame(path: &Path) -> Rgb8 {
 }
 
 /// The numbers of one frame.
-pub fn frame_values(path: &Path, index: u64) -> Vec<u8> {
+pub(crate) fn frame_values(path: &Path, index: u64) -> Vec<u8> {
     let mut source = open_direct(path, index..index + 1).unwrap();
     source.next().unwrap().unwrap().pixels.to_rgb8().into_vec()
 }
 
 /// Writes the frames of `source` in `range` unchanged.
-pub fn convert(
+pub(crate) fn convert(
     source: &Path,
     target: &Path,
     settings: &OutputSettings,
@@ -194,7 +199,7 @@ pub fn convert(
     try_convert(source, target, settings, opener, range).unwrap()
 }
 
-pub fn try_convert(
+pub(crate) fn try_convert(
     source: &Path,
     target: &Path,
     settings: &OutputSettings,
