@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod error;
+pub mod guard;
 pub mod log;
 pub mod loss;
 pub mod metrics;

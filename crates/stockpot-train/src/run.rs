@@ -17,10 +17,11 @@ use stockpot_core::{CancelToken, PersonName, Progress, ProgressSink, Rgb8, pictu
 use crate::batch::{Batch, FaceBatch};
 use crate::checkpoint::CheckpointWriter;
 use crate::error::Error;
+use crate::guard::Incident;
 use crate::log::metrics::LINE_VERSION;
 use crate::log::{EventLog, Line, MetricsLog, Shares};
 use crate::loss::LossValue;
-use crate::state::{Incident, Window};
+use crate::state::Window;
 use crate::trainer::{Clock, Evaluation, StepReport, Trainer};
 
 /// Whatever the caller's parts may fail with.

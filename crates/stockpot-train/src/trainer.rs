@@ -12,15 +12,19 @@ use std::sync::Arc;
 use stockpot_core::{ContentHash, PersonName};
 use stockpot_model::{Graph, Network, Params, Plan};
 
-use crate::batch::{Batch, FaceBatch};
+use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, CheckpointMeta};
 use crate::error::Error;
+use crate::guard::Incident;
 use crate::log::Shares;
 use crate::loss::{Comparison, LossScratch, LossValue, LossWeights, face_loss};
-use crate::metrics::{FaceScore, score_faces};
 use crate::optim::{self, AdamStep, Slots};
 use crate::settings::TrainSettings;
-use crate::state::{Incident, Position, TrainState};
+use crate::state::{Position, TrainState};
+
+mod measure;
+
+pub use measure::Evaluation;
 
 /// Seconds on some clock that never goes back.
 pub type Clock<'a> = &'a dyn Fn() -> f64;
@@ -58,17 +62,6 @@ pub struct StepReport {
     pub secs: Shares,
     /// Set if something was not finite and the state before was restored.
     pub incident: Option<Incident>,
-}
-
-/// How well a person's held-out faces are redrawn with the running mean of the weights.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Evaluation {
-    /// How many faces.
-    pub faces: usize,
-    /// Mean loss.
-    pub loss: LossValue,
-    /// Mean quality.
-    pub score: FaceScore,
 }
 
 /// A training in memory.
@@ -246,83 +239,6 @@ impl Trainer {
         report.step = self.state.position.step;
         report.secs.update += timer.lap();
         Ok(report)
-    }
-
-    /// Measures a person's held-out faces with the running mean of the weights.
-    ///
-    /// # Errors
-    /// [`Error::UnknownPerson`]; [`Error::Shape`].
-    pub fn evaluate(
-        &mut self,
-        person: &PersonName,
-        faces: &FaceBatch,
-    ) -> Result<Evaluation, Error> {
-        let prediction = self.draw(person, &faces.input)?;
-        let comparison = Comparison {
-            side: self.side(),
-            channels: self.channels(),
-            prediction: &prediction,
-            target: &faces.target,
-            mask: &faces.mask,
-            weight: &faces.weight,
-        };
-        let mut gradient = vec![0.0; prediction.len()];
-        let loss = face_loss(
-            &mut self.scratch,
-            &self.loss_weights,
-            &comparison,
-            &mut gradient,
-        )?;
-        let score = score_faces(&comparison)?;
-        Ok(Evaluation {
-            faces: faces.mask.len() / self.side().pow(2),
-            loss,
-            score,
-        })
-    }
-
-    /// Draws faces as a person, with the running mean of the weights.
-    ///
-    /// # Shapes
-    /// `input`: `[faces, side, side, 3]`; the result: `[faces, side, side, channels]`.
-    ///
-    /// # Errors
-    /// [`Error::UnknownPerson`]; [`Error::Shape`].
-    pub fn draw(&mut self, person: &PersonName, input: &[f32]) -> Result<Vec<f32>, Error> {
-        let unknown = || Error::UnknownPerson {
-            person: person.clone(),
-        };
-        let index = self
-            .state
-            .persons
-            .iter()
-            .position(|(name, _)| name == person);
-        let index = index.ok_or_else(unknown)?;
-        let each = self.graphs.encoder.input_shape().len();
-        let out_each = self.graphs.decoder.output_shape().len();
-        if !input.len().is_multiple_of(each) {
-            let wanted = input.len().next_multiple_of(each);
-            return Err(Error::Shape {
-                what: "faces to draw",
-                wanted,
-                found: input.len(),
-            });
-        }
-        let batch = self.meta.settings.batch;
-        let graph = &self.graphs.encoder;
-        let encoder = self
-            .eval_encoder
-            .get_or_insert_with(|| Plan::inference(graph.clone(), batch));
-        encoder.load_slice(&self.state.encoder.ema);
-        self.decoder.load_slice(&self.state.persons[index].1.ema);
-        let mut drawn = Vec::with_capacity(input.len() / each * out_each);
-        let mut padded = vec![0.0; batch * each];
-        for part in input.chunks(batch * each) {
-            padded[..part.len()].copy_from_slice(part);
-            let found = self.decoder.forward(encoder.forward(&padded));
-            drawn.extend_from_slice(&found[..part.len() / each * out_each]);
-        }
-        Ok(drawn)
     }
 
     /// Copies the state to memory: what incidents go back to and what is saved. At most two

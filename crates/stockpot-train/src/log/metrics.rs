@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use stockpot_core::PersonName;
 
 use crate::error::Error;
+use crate::guard::Incident;
 use crate::loss::LossValue;
 use crate::metrics::FaceScore;
-use crate::state::Incident;
 
 /// Version in every line.
 pub const LINE_VERSION: u32 = 1;

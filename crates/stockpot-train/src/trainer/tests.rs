@@ -5,6 +5,7 @@ use stockpot_kernels::Activation;
 use stockpot_model::{GraphBuilder, Shape};
 
 use super::*;
+use crate::batch::FaceBatch;
 
 pub(crate) const SIDE: usize = 16;
 

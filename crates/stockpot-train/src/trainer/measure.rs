@@ -1,0 +1,100 @@
+//! Drawing and measuring faces with the running mean of the weights, between steps.
+
+use stockpot_core::PersonName;
+use stockpot_model::Plan;
+
+use super::Trainer;
+use crate::batch::FaceBatch;
+use crate::error::Error;
+use crate::loss::{Comparison, LossValue, face_loss};
+use crate::metrics::{FaceScore, score_faces};
+
+/// How well a person's held-out faces are redrawn with the running mean of the weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluation {
+    /// How many faces.
+    pub faces: usize,
+    /// Mean loss.
+    pub loss: LossValue,
+    /// Mean quality.
+    pub score: FaceScore,
+}
+
+impl Trainer {
+    /// Measures a person's held-out faces with the running mean of the weights.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPerson`]; [`Error::Shape`].
+    pub fn evaluate(
+        &mut self,
+        person: &PersonName,
+        faces: &FaceBatch,
+    ) -> Result<Evaluation, Error> {
+        let prediction = self.draw(person, &faces.input)?;
+        let comparison = Comparison {
+            side: self.side(),
+            channels: self.channels(),
+            prediction: &prediction,
+            target: &faces.target,
+            mask: &faces.mask,
+            weight: &faces.weight,
+        };
+        let mut gradient = vec![0.0; prediction.len()];
+        let loss = face_loss(
+            &mut self.scratch,
+            &self.loss_weights,
+            &comparison,
+            &mut gradient,
+        )?;
+        let score = score_faces(&comparison)?;
+        Ok(Evaluation {
+            faces: faces.mask.len() / self.side().pow(2),
+            loss,
+            score,
+        })
+    }
+
+    /// Draws faces as a person, with the running mean of the weights.
+    ///
+    /// # Shapes
+    /// `input`: `[faces, side, side, 3]`; the result: `[faces, side, side, channels]`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPerson`]; [`Error::Shape`].
+    pub fn draw(&mut self, person: &PersonName, input: &[f32]) -> Result<Vec<f32>, Error> {
+        let unknown = || Error::UnknownPerson {
+            person: person.clone(),
+        };
+        let index = self
+            .state
+            .persons
+            .iter()
+            .position(|(name, _)| name == person);
+        let index = index.ok_or_else(unknown)?;
+        let each = self.graphs.encoder.input_shape().len();
+        let out_each = self.graphs.decoder.output_shape().len();
+        if !input.len().is_multiple_of(each) {
+            let wanted = input.len().next_multiple_of(each);
+            return Err(Error::Shape {
+                what: "faces to draw",
+                wanted,
+                found: input.len(),
+            });
+        }
+        let batch = self.meta.settings.batch;
+        let graph = &self.graphs.encoder;
+        let encoder = self
+            .eval_encoder
+            .get_or_insert_with(|| Plan::inference(graph.clone(), batch));
+        encoder.load_slice(&self.state.encoder.ema);
+        self.decoder.load_slice(&self.state.persons[index].1.ema);
+        let mut drawn = Vec::with_capacity(input.len() / each * out_each);
+        let mut padded = vec![0.0; batch * each];
+        for part in input.chunks(batch * each) {
+            padded[..part.len()].copy_from_slice(part);
+            let found = self.decoder.forward(encoder.forward(&padded));
+            drawn.extend_from_slice(&found[..part.len() / each * out_each]);
+        }
+        Ok(drawn)
+    }
+}
