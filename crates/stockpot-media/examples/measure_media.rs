@@ -1,4 +1,4 @@
-//! Measures a video on this machine: `cargo run -p stockpot-media --example measure -- VIDEO [OUTPUT.mp4]`.
+//! Measures a video on this machine: `cargo run -p stockpot-media --example measure_media -- VIDEO [OUTPUT.mp4]`.
 //!
 //! Prints frames a second of decoding here and in the worker, and of encoding with three presets.
 
@@ -9,7 +9,9 @@ use stockpot_media::{ALL_FRAMES, Opener, OutputSettings, Preset, VideoWriter};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1);
-    let first = args.next().ok_or("usage: measure VIDEO [OUTPUT.mp4]")?;
+    let first = args
+        .next()
+        .ok_or("usage: measure_media VIDEO [OUTPUT.mp4]")?;
     if first == stockpot_media::worker::SUBCOMMAND {
         std::process::exit(stockpot_media::worker::main(args));
     }
