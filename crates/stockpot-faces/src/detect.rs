@@ -113,8 +113,9 @@ fn decode(boxes: &[f32], scores: &[f32], min_score: f32) -> Vec<Candidate> {
     let mut found = Vec::new();
     for (at, (numbers, logit)) in boxes.chunks_exact(NUMBERS).zip(scores).enumerate() {
         let score = 1.0 / (1.0 + (-logit).exp());
-        // Written so that a score that is not a number is left out.
-        if !(score >= min_score) || numbers.iter().any(|v| !v.is_finite()) {
+        // Not a number counts as below.
+        let is_below = score.is_nan() || score < min_score;
+        if is_below || numbers.iter().any(|v| !v.is_finite()) {
             continue;
         }
         let anchor = [

@@ -170,10 +170,9 @@ fn cluster(tracks: &[TrackIdentity], max_distance: f32) -> Vec<Vec<usize>> {
         .collect();
     loop {
         let mut best = (max_distance, None);
-        for a in 0..groups.len() {
-            for b in a + 1..groups.len() {
-                let (sum, pairs) = between[a][b];
-                let distance = sum / pairs as f32;
+        for (a, row) in between.iter().enumerate() {
+            for (b, (sum, pairs)) in row.iter().enumerate().skip(a + 1) {
+                let distance = sum / *pairs as f32;
                 if distance < best.0 {
                     best = (distance, Some((a, b)));
                 }

@@ -3,6 +3,12 @@
 //! Tests that need the installed models look for them in `$STOCKPOT_MODELS`, else in the user's
 //! data folder, and say why when they cannot run.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests are tests"
+)]
+
 mod agreement;
 mod bad_bytes;
 mod faces;
