@@ -3,7 +3,8 @@
 //! The face's place, size and turn are smoothed strongly; what the face does in its own space
 //! (blinks, speech) lightly. Both use a Savitzky-Golay filter (1964): a parabola is fitted to each
 //! window and read in its middle, so that nothing lags and steady or accelerated motion passes
-//! unchanged. Windows never reach over a gap in the frames or beyond a track: cuts stay sharp.
+//! unchanged. Windows never reach over a gap in the frames, beyond a track, or over a jump of the whole
+//! face (a cut within a shot): those stay sharp.
 
 use stockpot_core::face::FaceLandmarks;
 use stockpot_core::space::{Affine, Face, Frame, Point};
@@ -30,8 +31,8 @@ impl Default for SmoothSettings {
 
 /// The smoothed landmarks of one track, in the order given.
 ///
-/// `track` holds frame number and landmarks in rising order; where numbers are not consecutive a
-/// new stretch begins, which is smoothed by itself.
+/// `track` holds frame number and landmarks in rising order; where numbers are not consecutive, or
+/// the whole face jumps, a new stretch begins, which is smoothed by itself.
 ///
 /// # Errors
 /// [`Error::BadFace`] if a face's anchors coincide, [`Error::BadInput`] if frames do not rise.
@@ -48,9 +49,51 @@ pub fn smooth_track(
     }
     let mut smoothed = Vec::with_capacity(track.len());
     for stretch in track.chunk_by(|a, b| a.0 + 1 == b.0) {
-        smooth_stretch(stretch, settings, &mut smoothed)?;
+        let mut rest = stretch;
+        let mut before = 0;
+        for jump in jumps(stretch) {
+            let (first, second) = rest.split_at(jump - before);
+            smooth_stretch(first, settings, &mut smoothed)?;
+            (rest, before) = (second, jump);
+        }
+        smooth_stretch(rest, settings, &mut smoothed)?;
     }
     Ok(smoothed)
+}
+
+/// A mean move of all landmarks above this share of the eye distance may be a jump...
+const JUMP: f64 = 0.04;
+/// ...if it is this many times the usual move of the frames around it.
+const JUMP_OVER_USUAL: f64 = 4.0;
+/// Frames on each side whose moves are the usual ones.
+const AROUND: usize = 4;
+
+/// Positions at which the whole face is suddenly elsewhere. Blinks and speech move too few points
+/// to count, and a head that starts to turn keeps moving, which makes the move usual.
+fn jumps(stretch: &[(u64, FaceLandmarks)]) -> Vec<usize> {
+    let moves: Vec<f64> = stretch
+        .windows(2)
+        .map(|pair| {
+            let (a, b) = (&pair[0].1, &pair[1].1);
+            let pairs = a.points().iter().zip(b.points());
+            let sum: f32 = pairs.map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).sum();
+            f64::from(sum) / a.points().len() as f64 / a.eye_distance_px().max(1.0)
+        })
+        .collect();
+    let is_jump = |at: usize| {
+        let from = at.saturating_sub(AROUND);
+        let end = (at + AROUND + 1).min(moves.len());
+        let mut around: Vec<f64> = (from..end).filter(|i| *i != at).map(|i| moves[i]).collect();
+        around.sort_by(f64::total_cmp);
+        // Without neighbours nothing is known to be unusual.
+        let usual = around.get(around.len() / 2).copied().unwrap_or(f64::MAX);
+        moves[at] > JUMP && moves[at] > JUMP_OVER_USUAL * usual
+    };
+    // Move `i` leads to position `i + 1`.
+    (0..moves.len())
+        .filter(|i| is_jump(*i))
+        .map(|i| i + 1)
+        .collect()
 }
 
 fn smooth_stretch(
@@ -314,6 +357,25 @@ mod tests {
         let smoothed = smooth_track(&track, SmoothSettings::default()).unwrap();
         for ((_, raw), s) in track.iter().zip(&smoothed) {
             assert!(largest_error(raw, s) < 0.01);
+        }
+    }
+
+    #[test]
+    fn a_jump_within_a_shot_is_not_blurred() {
+        let at = |t: u64| {
+            if t < 9 {
+                100.0 + t as f64
+            } else {
+                118.0 + t as f64
+            }
+        };
+        let track: Vec<_> = (0..20)
+            .map(|t| (t, face(at(t), 100.0, 100.0, 0.0, 0.0)))
+            .collect();
+        assert_eq!(jumps(&track), [9]);
+        let smoothed = smooth_track(&track, SmoothSettings::default()).unwrap();
+        for ((t, raw), s) in track.iter().zip(&smoothed) {
+            assert!(largest_error(raw, s) < 0.01, "frame {t}");
         }
     }
 
