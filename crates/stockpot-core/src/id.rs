@@ -35,7 +35,7 @@ impl FromStr for ContentHash {
 
     fn from_str(text: &str) -> Result<Self, NotAHash> {
         let bad = || NotAHash(text.chars().take(80).collect());
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(bad());
         }
         let mut out = [0u8; 32];
@@ -116,7 +116,7 @@ mod tests {
     fn hash_round_trips() {
         let hash = ContentHash(std::array::from_fn(|i| i as u8 * 7));
         assert_eq!(hash.to_string().parse::<ContentHash>(), Ok(hash));
-        for bad in ["", "zz", &"g".repeat(64), &"é".repeat(32)] {
+        for bad in ["", "zz", &"g".repeat(64), &"é".repeat(32), &"+f".repeat(32)] {
             assert!(bad.parse::<ContentHash>().is_err(), "{bad}");
         }
     }

@@ -16,7 +16,9 @@ fn main() -> Result<(), JobError> {
     }
     let args: Vec<PathBuf> = args.map(PathBuf::from).collect();
     let [library, models, a, b, steps, out] = args.as_slice() else {
-        return Err(JobError::usage("LIBRARY MODELS A.mp4 B.mp4 STEPS OUT are wanted"));
+        return Err(JobError::usage(
+            "LIBRARY MODELS A.mp4 B.mp4 STEPS OUT are wanted",
+        ));
     };
     let ctx = Context {
         library_dir: library.clone(),
@@ -30,8 +32,13 @@ fn main() -> Result<(), JobError> {
         cancel: CancelToken::new(),
         seed: 1,
     };
-    let names = ["a", "b"].map(|n| n.parse::<stockpot_core::PersonName>().map_err(|_| JobError::usage("name")));
-    let [Ok(first), Ok(second)] = names else { return Err(JobError::usage("names")) };
+    let names = ["a", "b"].map(|n| {
+        n.parse::<stockpot_core::PersonName>()
+            .map_err(|_| JobError::usage("name"))
+    });
+    let [Ok(first), Ok(second)] = names else {
+        return Err(JobError::usage("names"));
+    };
     if !library.exists() {
         init::run(&ctx, &init::Settings::default())?;
         for (name, input) in [(&first, a), (&second, b)] {

@@ -220,8 +220,6 @@ fn add(
     } else {
         None
     };
-    // A logit as a probability, as the faceset keeps it.
-    let score = 1.0 / (1.0 + (-face.score).exp());
     writer.add(NewFace {
         frame_index: frame.index,
         time: frame.pts,
@@ -229,7 +227,7 @@ fn add(
         landmarks: &face.landmarks,
         pose: face.landmarks.pose(),
         sharpness: face.sharpness,
-        score,
+        score: face.score,
         track: face.track.0,
         embedding: face.embedding.as_ref().map(|e| &e.0[..]),
         rejected,

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 use stockpot_convert::{ConvertSettings, SheetRow, contact_sheet};
-use stockpot_core::{Area, PersonName, Size, picture};
+use stockpot_core::space::Crop;
+use stockpot_core::{Affine, Area, FaceLandmarks, Frame, PersonName, Size, face, picture, warp};
 use stockpot_faces::identity::{self, TrackIdentity};
 use stockpot_faces::{Embedding, TrackId};
 use stockpot_faceset::{Faceset, ops};
@@ -287,7 +288,8 @@ fn preview(
             "A preview is a picture: let the output end in .png or .jpg",
         ));
     }
-    let with_face: Vec<u64> = analysis.by_frame(tracks).into_keys().collect();
+    let faces = analysis.by_frame(tracks);
+    let with_face: Vec<u64> = faces.keys().copied().collect();
     let count = (count as usize).min(with_face.len());
     let chosen: Vec<u64> = (0..count)
         .map(|i| with_face[i * with_face.len() / count])
@@ -302,13 +304,21 @@ fn preview(
         if !chosen.contains(&frame.index) {
             continue;
         }
-        let original = frame.pixels.to_rgb8();
         let index = frame.index;
+        let Some(view) = faces
+            .get(&index)
+            .and_then(|face| close_view(&face.landmarks))
+        else {
+            continue;
+        };
+        let see =
+            |frame: &VideoFrame| warp::warp_affine(&frame.pixels.to_rgb8(), PREVIEW_CELL, &view);
+        let original = see(&frame);
         // Each by itself: smoothing would need all the frames between.
         let mut done = swapper.push(vec![frame])?;
         done.extend(swapper.finish()?);
         if let Some(swapped) = done.pop() {
-            pairs.push((index, original, swapped.pixels.to_rgb8()));
+            pairs.push((index, original, see(&swapped)));
         }
         ctx.step(pairs.len() as u64);
     }
@@ -322,6 +332,14 @@ fn preview(
         .collect();
     picture::save(&contact_sheet(&rows, PREVIEW_CELL)?, &settings.output)?;
     Ok(Vec::new())
+}
+
+/// The part of the frame around a face, as a preview shows it: the head upright, as wide as a stored
+/// crop. `None` for landmarks in one point.
+fn close_view(landmarks: &FaceLandmarks) -> Option<Affine<Frame, Crop>> {
+    let crop_from_frame =
+        face::crop_from_face(PREVIEW_CELL.width) * landmarks.face_from_frame().ok()?;
+    crop_from_frame.inverse().ok()
 }
 
 fn is_picture(path: &Path) -> bool {

@@ -207,10 +207,10 @@ mod x86 {
                 let dy = dy.wrapping_add(tile.first_column);
                 let d0 = _mm512_maskz_loadu_ps(masks[0], dy);
                 let d1 = _mm512_maskz_loadu_ps(masks[1], dy.wrapping_add(16));
-                for r in 0..ROWS {
+                for (r, sums) in acc.iter_mut().enumerate() {
                     let a = _mm512_set1_ps(*x.add(r));
-                    acc[r][0] = _mm512_fmadd_ps(a, d0, acc[r][0]);
-                    acc[r][1] = _mm512_fmadd_ps(a, d1, acc[r][1]);
+                    sums[0] = _mm512_fmadd_ps(a, d0, sums[0]);
+                    sums[1] = _mm512_fmadd_ps(a, d1, sums[1]);
                 }
             }
             for (r, row) in acc.iter().enumerate() {
@@ -292,10 +292,10 @@ mod x86 {
                 let dy = dy.wrapping_add(tile.first_column);
                 let d0 = _mm256_maskload_ps(dy, masks[0]);
                 let d1 = _mm256_maskload_ps(dy.wrapping_add(8), masks[1]);
-                for r in 0..ROWS {
+                for (r, sums) in acc.iter_mut().enumerate() {
                     let a = _mm256_set1_ps(*x.add(r));
-                    acc[r][0] = _mm256_fmadd_ps(a, d0, acc[r][0]);
-                    acc[r][1] = _mm256_fmadd_ps(a, d1, acc[r][1]);
+                    sums[0] = _mm256_fmadd_ps(a, d0, sums[0]);
+                    sums[1] = _mm256_fmadd_ps(a, d1, sums[1]);
                 }
             }
             for (r, row) in acc.iter().enumerate() {

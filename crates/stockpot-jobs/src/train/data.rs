@@ -56,9 +56,9 @@ impl Data {
                     "{person} has no held-out faces: how good the decoder gets cannot be measured"
                 ));
             } else {
-                let faces = HeldOut::new(cache.clone(), Split::HeldOut, &file.sampler)?;
-                let batch = faces.spread(HELD_OUT_FACES)?;
-                held_out.push((person.clone(), person_batch(&batch, 0)));
+                let held = HeldOut::new(cache.clone(), Split::HeldOut, &file.sampler)?;
+                let batch = held.spread(HELD_OUT_FACES)?;
+                held_out.push((person.clone(), faces(batch)));
             }
             let seed = ctx.seed;
             let sampler = Sampler::new(cache, Split::Train, file.sampler.clone(), seed)?;
@@ -82,6 +82,9 @@ impl Data {
         };
         Ok(FeederFeed {
             feeder: Feeder::new(self.samplers.clone(), &settings)?,
+            persons: self.samplers.len(),
+            samples: batch,
+            resolution: self.samplers.first().map_or(0, |s| s.resolution()),
         })
     }
 
@@ -116,21 +119,22 @@ fn spread(all: &[f32], len: usize, count: usize) -> Vec<f32> {
         .collect()
 }
 
-/// One person's part of a faceset batch in the trainer's form.
-fn person_batch(batch: &FacesetBatch, person: usize) -> FaceBatch {
-    let plane = batch.samples * batch.resolution as usize * batch.resolution as usize;
-    let part = |all: &[f32], len: usize| all[person * len..][..len].to_vec();
+/// Moves a faceset batch's buffers into the trainer's form, which has the same layout.
+fn faces(batch: FacesetBatch) -> FaceBatch {
     FaceBatch {
-        input: part(&batch.input, 3 * plane),
-        target: part(&batch.target, 3 * plane),
-        mask: part(&batch.mask, plane),
-        priority: part(&batch.weight, plane),
+        input: batch.input,
+        target: batch.target,
+        mask: batch.mask,
+        weight: batch.weight,
     }
 }
 
-/// Brings the feeder's batches into the trainer's form.
+/// Brings the feeder's batches into the trainer's form, and the empty buffers back.
 pub(super) struct FeederFeed {
     feeder: Feeder,
+    persons: usize,
+    samples: usize,
+    resolution: u32,
 }
 
 impl Feed for FeederFeed {
@@ -139,11 +143,23 @@ impl Feed for FeederFeed {
         if batch.number != number {
             return Err(format!("batch {} came when {number} was due", batch.number).into());
         }
-        let persons = (0..batch.persons)
-            .map(|p| person_batch(&batch, p))
-            .collect();
-        self.feeder.give_back(batch);
-        Ok(Batch { number, persons })
+        Ok(Batch {
+            number,
+            faces: faces(batch),
+        })
+    }
+
+    fn give_back(&mut self, batch: Batch) {
+        self.feeder.give_back(FacesetBatch {
+            number: batch.number,
+            persons: self.persons,
+            samples: self.samples,
+            resolution: self.resolution,
+            input: batch.faces.input,
+            target: batch.faces.target,
+            mask: batch.faces.mask,
+            weight: batch.faces.weight,
+        });
     }
 }
 

@@ -148,7 +148,7 @@ fn new_person(
             prediction: decoder_plan.forward(&codes),
             target: &faces.target,
             mask: &faces.mask,
-            priority: &[],
+            weight: &[],
         })?;
         if best.as_ref().is_none_or(|(mae, ..)| score.mae < *mae) {
             best = Some((score.mae, other.name, params));
