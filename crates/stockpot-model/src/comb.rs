@@ -69,7 +69,7 @@ pub fn encoder(size: CombSize, resolution: u32) -> Graph {
     for (stage, width) in p.encoder.iter().enumerate().skip(1) {
         let from = at;
         at = b.conv(&format!("down{stage}"), from, (3, 2, *width), LEAK);
-        if (4 * b.shape(from).c).is_multiple_of(*width) && b.shape(from).h % 2 == 0 {
+        if (4 * b.shape(from).c).is_multiple_of(*width) && b.shape(from).h.is_multiple_of(2) {
             let shortcut = b.average_down(from, *width);
             at = b.add(at, shortcut);
         }

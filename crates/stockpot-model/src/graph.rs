@@ -354,7 +354,7 @@ impl GraphBuilder {
     pub fn average_down(&mut self, from: NodeId, out_c: usize) -> NodeId {
         let s = self.shape(from);
         assert!(
-            (4 * s.c).is_multiple_of(out_c) && s.h % 2 == 0 && s.w % 2 == 0,
+            (4 * s.c).is_multiple_of(out_c) && s.h.is_multiple_of(2) && s.w.is_multiple_of(2),
             "average_down"
         );
         self.push(
