@@ -3,6 +3,11 @@
 //! Everything here goes through [`Stock::run`], which gives each test a home and a library of its
 //! own.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests too, clippy only knows functions marked as such"
+)]
+
 use std::path::Path;
 
 use assert_cmd::Command;
