@@ -131,6 +131,19 @@ pub(crate) struct ExtractArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FacesCommand {
+    /// List the faces of a person
+    List {
+        /// The person
+        name: PersonName,
+    },
+    /// List the faces of a person in an order that brings the odd ones together
+    Sort {
+        /// The person
+        name: PersonName,
+        /// What to sort by
+        #[arg(long, value_enum, default_value_t = FaceOrder::Sharpness)]
+        by: FaceOrder,
+    },
     /// Take faces out by rules; their pictures move to the folder `rejected`
     #[command(group(ArgGroup::new("rules").required(true).multiple(true)))]
     Prune {
@@ -139,7 +152,7 @@ pub(crate) enum FacesCommand {
         /// Faces that are nearly the same as the one before them
         #[arg(long, group = "rules")]
         duplicates: bool,
-        /// Faces less sharp than this
+        /// Faces less sharp than this; `faces sort --by sharpness` shows the numbers
         #[arg(long, group = "rules", value_name = "X", value_parser = positive::<f32>)]
         blur_below: Option<f32>,
         /// Faces farther than this from the person's median identity; 0.6 is another person
@@ -157,6 +170,21 @@ pub(crate) enum FacesCommand {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+}
+
+/// Orders of `faces sort`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaceOrder {
+    /// As filmed
+    Time,
+    /// Most like the person first, strangers last
+    Similarity,
+    /// Least sharp first
+    Sharpness,
+    /// Looking left first
+    Yaw,
+    /// Looking up first
+    Pitch,
 }
 
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use stockpot_core::CancelToken;
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
-    Cli, Command, Consent, ExtractArgs, FacesCommand, LibraryCommand, ModelsCommand, PersonCommand,
-    Start, SwapArgs, TrainArgs,
+    Cli, Command, Consent, ExtractArgs, FaceOrder, FacesCommand, LibraryCommand, ModelsCommand,
+    PersonCommand, Start, SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -162,6 +162,19 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
 
 fn faces(session: &Session<'_>, command: FacesCommand) -> Result<ExitCode, Failure> {
     match command {
+        FacesCommand::List { name } => {
+            session.job(|ctx| jobs::faces::list(ctx, &name, jobs::faces::SortKey::Time))
+        }
+        FacesCommand::Sort { name, by } => {
+            let order = match by {
+                FaceOrder::Time => jobs::faces::SortKey::Time,
+                FaceOrder::Similarity => jobs::faces::SortKey::Similarity,
+                FaceOrder::Sharpness => jobs::faces::SortKey::Sharpness,
+                FaceOrder::Yaw => jobs::faces::SortKey::Yaw,
+                FaceOrder::Pitch => jobs::faces::SortKey::Pitch,
+            };
+            session.job(|ctx| jobs::faces::list(ctx, &name, order))
+        }
         FacesCommand::Prune {
             name,
             duplicates,

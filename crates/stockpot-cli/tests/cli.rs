@@ -14,7 +14,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// Every command that can be asked for help.
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 24] = [
     "init",
     "person",
     "person add",
@@ -23,6 +23,8 @@ const COMMANDS: [&str; 22] = [
     "person remove",
     "extract",
     "faces",
+    "faces list",
+    "faces sort",
     "faces prune",
     "faces report",
     "train",
@@ -209,7 +211,7 @@ fn a_missing_library_is_named_with_the_command_that_makes_one() {
         "train anna bert --steps 1",
         "swap a.mp4 --to anna -o b.mp4",
         "extract a.mp4 --person anna",
-        "faces report anna",
+        "faces list anna",
     ] {
         stock.fails(line, 1, &["not a stockpot library", "hint: ", "init"]);
     }
@@ -321,7 +323,7 @@ fn persons_without_consent_or_name_are_not_worked_on() {
         "train anna bert --steps 1",
         "swap a.mp4 --to anna -o b.mp4",
         "extract a.mp4 --person anna",
-        "faces report anna",
+        "faces list anna",
     ] {
         stock.fails(line, 2, &["anna", "hint: "]);
     }

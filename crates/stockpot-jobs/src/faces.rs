@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use stockpot_core::PersonName;
-use stockpot_faceset::ops::{self, PruneRule, SortKey};
+pub use stockpot_faceset::ops::SortKey;
+use stockpot_faceset::ops::{self, PruneRule};
 use stockpot_faceset::{Faceset, quality, report};
 
 use crate::context::Context;
