@@ -83,15 +83,16 @@ impl fmt::Display for JobError {
 
 impl Error for JobError {}
 
-/// An engine's error becomes a job's, with its hint; `$usage` names the variants that are the
-/// user's arguments or settings.
+/// An engine's error becomes a job's, with its hint. The lists name the variants that are the user's
+/// arguments or settings, and those that say that the user stopped the job.
 macro_rules! from_engine {
-    ($error:path, $($usage:pat_param),*) => {
-        impl From<$error> for JobError {
-            fn from(error: $error) -> Self {
+    ($engine:ident, usage: [$($usage:ident),*], cancelled: [$($cancelled:ident),*]) => {
+        impl From<$engine::Error> for JobError {
+            fn from(error: $engine::Error) -> Self {
                 #[allow(unreachable_patterns, reason = "an engine may have no such variant")]
                 let kind = match &error {
-                    $($usage => JobErrorKind::Usage,)*
+                    $($engine::Error::$usage { .. } => JobErrorKind::Usage,)*
+                    $($engine::Error::$cancelled { .. } => JobErrorKind::Cancelled,)*
                     _ => JobErrorKind::Failed,
                 };
                 Self::of(kind, &error, error.hint())
@@ -100,30 +101,13 @@ macro_rules! from_engine {
     };
 }
 
-from_engine!(
-    stockpot_library::Error,
-    stockpot_library::Error::NoSuchPerson { .. },
-    stockpot_library::Error::BadConsent { .. }
-);
-from_engine!(
-    stockpot_media::Error,
-    stockpot_media::Error::BadSetting { .. }
-);
-from_engine!(
-    stockpot_faceset::Error,
-    stockpot_faceset::Error::BadSetting { .. }
-);
-from_engine!(
-    stockpot_model::Error,
-    stockpot_model::Error::UnknownFamily { .. }
-);
-
-from_engine!(stockpot_faces::Error,);
-from_engine!(
-    stockpot_convert::Error,
-    stockpot_convert::Error::Setting { .. }
-);
-from_engine!(stockpot_train::Error,);
+from_engine!(stockpot_library, usage: [NoSuchPerson, BadConsent], cancelled: [Cancelled]);
+from_engine!(stockpot_media, usage: [BadSetting], cancelled: []);
+from_engine!(stockpot_faceset, usage: [BadSetting], cancelled: [Cancelled]);
+from_engine!(stockpot_faces, usage: [], cancelled: [Cancelled]);
+from_engine!(stockpot_model, usage: [UnknownFamily], cancelled: []);
+from_engine!(stockpot_convert, usage: [Setting], cancelled: []);
+from_engine!(stockpot_train, usage: [UnknownSetting, BadSetting], cancelled: []);
 
 impl From<stockpot_core::picture::PictureError> for JobError {
     fn from(error: stockpot_core::picture::PictureError) -> Self {
