@@ -31,7 +31,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         frames += 1;
         let found = tracker.push(&pixels)?;
         let size = |f: &&stockpot_faces::TrackedFace| f.quality.eye_distance_px;
-        let largest = found.faces.iter().max_by(|a, b| size(a).total_cmp(&size(b)));
+        let largest = found
+            .faces
+            .iter()
+            .max_by(|a, b| size(a).total_cmp(&size(b)));
         if let Some(face) = largest {
             let e = embedder.embed(&pixels, &face.landmarks)?;
             distances.push((e.distance(&wanted), e.distance(&filmed)));

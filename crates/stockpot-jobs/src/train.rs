@@ -17,7 +17,8 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::json;
 use stockpot_core::{Area, PersonName};
-use stockpot_library::{Library, RunId};
+use stockpot_faceset::SamplerSettings;
+use stockpot_library::{Consented, Library, RunId};
 use stockpot_model::{Family, Network};
 use stockpot_train::checkpoint::latest_good;
 use stockpot_train::{
@@ -110,16 +111,15 @@ pub struct Share {
 /// if the run fails (its checkpoints stay); if somebody else committed meanwhile (the states stay).
 pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let library = ctx.library()?;
-    let (mut file, mut trainer) = match &settings.resume {
+    let Begun {
+        mut file,
+        mut trainer,
+        data,
+        consents,
+    } = match &settings.resume {
         Some(run) => resume(ctx, &library, run, settings)?,
         None => begin(ctx, &library, settings)?,
     };
-    // Asked for again here, so that a consent taken back while the run was away stops it.
-    let mut consents = Vec::new();
-    for person in &file.persons {
-        consents.push(library.consent_of(person)?);
-    }
-    let data = data::Data::open(ctx, &library, &file)?;
     let folder = library.run_dir(&file.run);
     let position = trainer.state().position.batch;
     let mut feed = data.feed(trainer.meta().settings.batch, position)?;
@@ -206,15 +206,27 @@ fn reply(
     }
 }
 
-/// A new run.
-fn begin(
-    ctx: &Context,
-    library: &Library,
-    settings: &Settings,
-) -> Result<(RunFile, Trainer), JobError> {
+/// A run ready to go.
+struct Begun {
+    file: RunFile,
+    trainer: Trainer,
+    data: data::Data,
+    consents: Vec<Consented>,
+}
+
+fn consents(library: &Library, persons: &[PersonName]) -> Result<Vec<Consented>, JobError> {
+    persons
+        .iter()
+        .map(|person| Ok(library.consent_of(person)?))
+        .collect()
+}
+
+/// A new run. Everything that can be wrong is looked at before its folder is made.
+fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun, JobError> {
     if settings.persons.is_empty() {
         return Err(JobError::usage("Name at least one person to train"));
     }
+    let consents = consents(library, &settings.persons)?;
     let family = family(library, settings)?;
     let train = TrainSettings::resolve(&[
         settings.more.clone(),
@@ -225,23 +237,32 @@ fn begin(
             "batch": settings.batch.unwrap_or(TrainSettings::default().batch),
         }),
     ])?;
+    let network = Network::new(family);
+    let sampler = SamplerSettings::default();
+    let start = start::find(ctx, library, &network, settings, &sampler)?;
+    let faces = data::Faces {
+        persons: &settings.persons,
+        family,
+        area: start.area,
+        sampler: &sampler,
+        seed: ctx.seed,
+    };
+    let data = data::Data::open(ctx, library, &faces)?;
     let began = now_secs();
-    let mut file = RunFile {
+    let file = RunFile {
         version: run_file::VERSION,
         run: library.new_run_id(began, ctx.seed)?,
         persons: settings.persons.clone(),
         family,
-        area: Area::Face,
+        area: start.area,
         began_secs: began,
-        expected: library.starting_point(&settings.persons)?,
-        encoder_steps: 0,
-        decoder_steps: Default::default(),
+        expected: start.expected,
+        encoder_steps: start.encoder_steps,
+        decoder_steps: start.decoder_steps,
         committed_at_step: 0,
-        started_from: Default::default(),
-        sampler: Default::default(),
+        started_from: start.started_from,
+        sampler,
     };
-    let network = Network::new(family);
-    let start = start::find(ctx, library, &network, settings, &mut file)?;
     file.save(library)?;
     let parents = match settings.from_scratch {
         true => Default::default(),
@@ -254,7 +275,12 @@ fn begin(
         settings: train,
         parents,
     })?;
-    Ok((file, trainer))
+    Ok(Begun {
+        file,
+        trainer,
+        data,
+        consents,
+    })
 }
 
 fn limit_minutes(settings: &Settings) -> f64 {
@@ -287,8 +313,10 @@ fn resume(
     library: &Library,
     run: &RunId,
     settings: &Settings,
-) -> Result<(RunFile, Trainer), JobError> {
+) -> Result<Begun, JobError> {
     let file = RunFile::load(library, run)?;
+    // Asked for again, so that a consent taken back while the run was away stops it.
+    let consents = consents(library, &file.persons)?;
     let folder = library.run_dir(run);
     let found = latest_good(&folder.join(CHECKPOINTS))?.ok_or_else(|| {
         JobError::failed(format!("Run {run} was stopped before its first checkpoint"))
@@ -303,6 +331,20 @@ fn resume(
         limits.steps = settings.steps.unwrap_or(0);
         limits.minutes = settings.minutes.unwrap_or(0.0);
     }
-    let network = Network::new(file.family);
-    Ok((file, Trainer::resume(&network, checkpoint)?))
+    let faces = data::Faces {
+        persons: &file.persons,
+        family: file.family,
+        area: file.area,
+        sampler: &file.sampler,
+        // The run's own, not the command line's: it made the batches so far.
+        seed: limits.seed,
+    };
+    let data = data::Data::open(ctx, library, &faces)?;
+    let trainer = Trainer::resume(&Network::new(file.family), checkpoint)?;
+    Ok(Begun {
+        file,
+        trainer,
+        data,
+        consents,
+    })
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use stockpot_core::{PersonName, Rgb8, Size};
+use stockpot_core::{Area, PersonName, Rgb8, Size};
 use stockpot_faceset::{
-    Batch as FacesetBatch, FaceCache, Faceset, Feeder, FeederSettings, HeldOut, Sampler, Split,
-    contact_sheet,
+    Batch as FacesetBatch, FaceCache, Faceset, Feeder, FeederSettings, HeldOut, Sampler,
+    SamplerSettings, Split, contact_sheet,
 };
 use stockpot_library::Library;
+use stockpot_model::Family;
 use stockpot_train::run::BoxError;
 use stockpot_train::{Batch, FaceBatch, Feed, Preview, Trainer};
 
@@ -22,6 +23,16 @@ const PREVIEW_FACES: usize = 4;
 /// Batches ready ahead of the step.
 const AHEAD: usize = 3;
 
+/// Whose faces, and how they are seen.
+pub(super) struct Faces<'a> {
+    pub persons: &'a [PersonName],
+    pub family: Family,
+    pub area: Area,
+    pub sampler: &'a SamplerSettings,
+    /// The run's seed: it decides every batch.
+    pub seed: u64,
+}
+
 /// Everything a run learns from and is measured on.
 pub(super) struct Data {
     samplers: Vec<Arc<Sampler>>,
@@ -30,18 +41,22 @@ pub(super) struct Data {
 
 impl Data {
     /// Opens the facesets of all persons, building caches where they are missing.
-    pub(super) fn open(ctx: &Context, library: &Library, file: &RunFile) -> Result<Self, JobError> {
+    pub(super) fn open(
+        ctx: &Context,
+        library: &Library,
+        faces: &Faces<'_>,
+    ) -> Result<Self, JobError> {
         let mut samplers = Vec::new();
         let mut held_out = Vec::new();
-        for person in &file.persons {
+        for person in faces.persons {
             let faceset = Faceset::open(&library.facesets_dir(person))?;
             for note in faceset.notes() {
                 ctx.warn(note.to_string());
             }
-            let resolution = file.family.resolution();
+            let resolution = faces.family.resolution();
             let (cache, built) = FaceCache::open_or_build(
                 &faceset,
-                file.area,
+                faces.area,
                 resolution,
                 &library.cache_dir(),
                 &*ctx.progress,
@@ -56,12 +71,11 @@ impl Data {
                     "{person} has no held-out faces: how good the decoder gets cannot be measured"
                 ));
             } else {
-                let held = HeldOut::new(cache.clone(), Split::HeldOut, &file.sampler)?;
+                let held = HeldOut::new(cache.clone(), Split::HeldOut, faces.sampler)?;
                 let batch = held.spread(HELD_OUT_FACES)?;
-                held_out.push((person.clone(), faces(batch)));
+                held_out.push((person.clone(), moved(batch)));
             }
-            let seed = ctx.seed;
-            let sampler = Sampler::new(cache, Split::Train, file.sampler.clone(), seed)?;
+            let sampler = Sampler::new(cache, Split::Train, faces.sampler.clone(), faces.seed)?;
             samplers.push(Arc::new(sampler));
         }
         Ok(Self { samplers, held_out })
@@ -120,7 +134,7 @@ fn spread(all: &[f32], len: usize, count: usize) -> Vec<f32> {
 }
 
 /// Moves a faceset batch's buffers into the trainer's form, which has the same layout.
-fn faces(batch: FacesetBatch) -> FaceBatch {
+fn moved(batch: FacesetBatch) -> FaceBatch {
     FaceBatch {
         input: batch.input,
         target: batch.target,
@@ -145,7 +159,7 @@ impl Feed for FeederFeed {
         }
         Ok(Batch {
             number,
-            faces: faces(batch),
+            faces: moved(batch),
         })
     }
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use stockpot_core::{Area, ContentHash, PersonName};
-use stockpot_faceset::{FaceCache, Faceset, HeldOut, Split};
-use stockpot_library::Library;
+use stockpot_faceset::{FaceCache, Faceset, HeldOut, SamplerSettings, Split};
+use stockpot_library::{Library, StartingPoint};
 use stockpot_model::{Network, Params, Plan, weights_file};
 use stockpot_train::loss::Comparison;
 use stockpot_train::metrics::score_faces;
@@ -19,10 +19,16 @@ use crate::swap::area_of;
 /// Faces on which decoders are compared for a new person.
 const COMPARED_FACES: usize = 16;
 
-/// Weights to start from.
+/// Weights to start from, and where they come from.
 pub(super) struct Start {
     pub encoder: Params,
     pub decoders: Vec<(PersonName, Params)>,
+    pub area: Area,
+    pub expected: StartingPoint,
+    pub encoder_steps: u64,
+    pub decoder_steps: BTreeMap<PersonName, u64>,
+    /// In words, by person.
+    pub started_from: BTreeMap<PersonName, String>,
 }
 
 /// The states that a run starts from, by what they are.
@@ -35,58 +41,73 @@ pub(super) fn parents(file: &RunFile) -> BTreeMap<String, ContentHash> {
         .collect()
 }
 
-/// Finds the starting weights and notes in `file` where they come from.
+/// Finds the starting weights.
 pub(super) fn find(
     ctx: &Context,
     library: &Library,
     network: &Network,
     settings: &Settings,
-    file: &mut RunFile,
+    sampler: &SamplerSettings,
 ) -> Result<Start, JobError> {
-    let seed = ctx.seed;
-    let Some(encoder_hash) = file.expected.encoder.filter(|_| !settings.from_scratch) else {
-        file.area = settings.area.unwrap_or(Area::Face);
-        let fresh = |name: &PersonName| (name.clone(), network.init_decoder(seed));
-        let decoders = file.persons.iter().map(fresh).collect();
-        file.started_from = file
-            .persons
-            .iter()
-            .map(|n| (n.clone(), "scratch".to_owned()))
-            .collect();
-        // All persons share one first trunk: that is what makes their codes agree.
-        return Ok(Start {
-            encoder: network.init_encoder(seed),
-            decoders,
-        });
+    let expected = library.starting_point(&settings.persons)?;
+    let Some(encoder_hash) = expected.encoder.filter(|_| !settings.from_scratch) else {
+        return Ok(from_scratch(ctx, network, settings, expected));
     };
     let family = network.family();
-    let encoder = library.encoder_state(&encoder_hash)?;
-    let bytes = library.get_object(&encoder.record.object)?;
-    file.area = area_of(&bytes)?;
-    if settings.area.is_some_and(|a| a != file.area) {
+    let state = library.encoder_state(&encoder_hash)?;
+    let bytes = library.get_object(&state.record.object)?;
+    let area = area_of(&bytes)?;
+    if settings.area.is_some_and(|a| a != area) {
         return Err(JobError::usage(format!(
-            "This library's encoder was trained on the area {:?}; another one cannot start from it",
-            file.area
+            "This library's encoder was trained on the area {area:?}; another one cannot start from it"
         ))
         .with_hint("leave --area out, or make another library"));
     }
-    file.encoder_steps = encoder.record.steps;
     let encoder = weights_file::from_bytes(family, network.encoder_layout(), &bytes)?;
-    let mut decoders = Vec::new();
-    for person in file.persons.clone() {
-        let params = match library.current_decoder(&person)? {
+    let mut start = Start {
+        encoder,
+        decoders: Vec::new(),
+        area,
+        expected,
+        encoder_steps: state.record.steps,
+        decoder_steps: BTreeMap::new(),
+        started_from: BTreeMap::new(),
+    };
+    for person in &settings.persons {
+        let (params, from) = match library.current_decoder(person)? {
             Some(state) => {
-                file.started_from
-                    .insert(person.clone(), format!("its state {}", state.hash.short()));
-                file.decoder_steps
+                start
+                    .decoder_steps
                     .insert(person.clone(), state.record.steps);
-                load_decoder(library, network, &state.record.object)?
+                let params = load_decoder(library, network, &state.record.object)?;
+                (params, format!("its state {}", state.hash.short()))
             }
-            None => new_person(ctx, library, network, &encoder, file, &person)?,
+            None => new_person(ctx, library, network, &start, sampler, person)?,
         };
-        decoders.push((person, params));
+        start.decoders.push((person.clone(), params));
+        start.started_from.insert(person.clone(), from);
     }
-    Ok(Start { encoder, decoders })
+    Ok(start)
+}
+
+/// Fresh weights. All persons share one first trunk: that is what makes their codes agree.
+fn from_scratch(
+    ctx: &Context,
+    network: &Network,
+    settings: &Settings,
+    expected: StartingPoint,
+) -> Start {
+    let fresh = |name: &PersonName| (name.clone(), network.init_decoder(ctx.seed));
+    let words = |name: &PersonName| (name.clone(), "scratch".to_owned());
+    Start {
+        encoder: network.init_encoder(ctx.seed),
+        decoders: settings.persons.iter().map(fresh).collect(),
+        area: settings.area.unwrap_or(Area::Face),
+        expected,
+        encoder_steps: 0,
+        decoder_steps: BTreeMap::new(),
+        started_from: settings.persons.iter().map(words).collect(),
+    }
 }
 
 fn load_decoder(
@@ -103,19 +124,19 @@ fn load_decoder(
 }
 
 /// The decoder among the library's persons that draws the new person best under the current
-/// encoder, measured on the new person's own faces.
+/// encoder, measured on the new person's own faces; and where it is from, in words.
 fn new_person(
     ctx: &Context,
     library: &Library,
     network: &Network,
-    encoder: &Params,
-    file: &mut RunFile,
+    start: &Start,
+    sampler: &SamplerSettings,
     person: &PersonName,
-) -> Result<Params, JobError> {
+) -> Result<(Params, String), JobError> {
     let faceset = Faceset::open(&library.facesets_dir(person))?;
     let (cache, _) = FaceCache::open_or_build(
         &faceset,
-        file.area,
+        start.area,
         network.family().resolution(),
         &library.cache_dir(),
         &*ctx.progress,
@@ -126,10 +147,10 @@ fn new_person(
     } else {
         Split::Train
     };
-    let held_out = HeldOut::new(cache.into(), split, &file.sampler)?;
+    let held_out = HeldOut::new(cache.into(), split, sampler)?;
     let faces = held_out.spread(COMPARED_FACES)?;
     let mut encoder_plan = Plan::inference(network.encoder().clone(), faces.samples);
-    encoder_plan.load(encoder);
+    encoder_plan.load(&start.encoder);
     let codes = encoder_plan.forward(&faces.input).to_vec();
     let mut decoder_plan = Plan::inference(network.decoder().clone(), faces.samples);
     let mut best: Option<(f64, PersonName, Params)> = None;
@@ -137,7 +158,7 @@ fn new_person(
         let Some(state) = library.current_decoder(&other.name)? else {
             continue;
         };
-        if Some(state.record.encoder_state) != file.expected.encoder {
+        if Some(state.record.encoder_state) != start.expected.encoder {
             continue;
         }
         let params = load_decoder(library, network, &state.record.object)?;
@@ -159,13 +180,8 @@ fn new_person(
             ctx.info(format!(
                 "{person} starts from the decoder of {from}, the best match here (difference {mae:.4})"
             ));
-            file.started_from
-                .insert(person.clone(), format!("the decoder of {from}"));
-            params
+            (params, format!("the decoder of {from}"))
         }
-        None => {
-            file.started_from.insert(person.clone(), "scratch".into());
-            network.init_decoder(ctx.seed)
-        }
+        None => (network.init_decoder(ctx.seed), "scratch".to_owned()),
     })
 }
