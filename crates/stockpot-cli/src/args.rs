@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stockpot_core::{Area, PersonName};
+use stockpot_jobs::swap::MaskMode;
 
 use crate::environment;
 
@@ -276,6 +277,36 @@ pub(crate) struct SwapArgs {
     /// codec]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=51))]
     pub(crate) crf: Option<u8>,
+    /// What limits the pasted face: the decoder's own mask, the outline of the filmed face, or both
+    #[arg(long, value_enum, default_value_t = MaskName::Both, help_heading = "Blending")]
+    pub(crate) mask: MaskName,
+    /// Width of the soft edge, in percent of the face's width, 0 to 30 [default: 4]
+    #[arg(long, value_name = "PERCENT", help_heading = "Blending")]
+    pub(crate) feather: Option<f32>,
+    /// How far colours are moved to those of the frame, 0 to 1 [default: 1]
+    #[arg(long, value_name = "SHARE", help_heading = "Blending")]
+    pub(crate) colour: Option<f32>,
+    /// How much the face is sharpened, 0 to 2 [default: 0]
+    #[arg(long, value_name = "AMOUNT", help_heading = "Blending")]
+    pub(crate) sharpen: Option<f32>,
+}
+
+/// What limits a pasted face.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MaskName {
+    Decoder,
+    Oval,
+    Both,
+}
+
+impl From<MaskName> for MaskMode {
+    fn from(name: MaskName) -> Self {
+        match name {
+            MaskName::Decoder => Self::Decoder,
+            MaskName::Oval => Self::Oval,
+            MaskName::Both => Self::Both,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -203,6 +203,14 @@ fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
         (None, Some(nth)) => jobs::swap::Wanted::Nth(nth),
         (None, None) => jobs::swap::Wanted::Main,
     };
+    let usual = jobs::swap::ConvertSettings::default();
+    let convert = jobs::swap::ConvertSettings {
+        mask: args.mask.into(),
+        feather_percent: args.feather.unwrap_or(usual.feather_percent),
+        colour_strength: args.colour.unwrap_or(usual.colour_strength),
+        sharpen: args.sharpen.unwrap_or(usual.sharpen),
+        ..usual
+    };
     let settings = jobs::swap::Settings {
         input: args.input,
         to: args.to,
@@ -211,7 +219,7 @@ fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
         preview: args.preview,
         frames: args.frames.map(|range| (range.first, range.last)),
         crf: args.crf,
-        convert: Default::default(),
+        convert,
     };
     session.job(|ctx| jobs::swap::run(ctx, &settings))
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Serialize;
-use stockpot_convert::{ConvertSettings, SheetRow, contact_sheet};
+pub use stockpot_convert::{ConvertSettings, MaskMode};
+use stockpot_convert::{SheetRow, contact_sheet};
 use stockpot_core::space::Crop;
 use stockpot_core::{Affine, Area, FaceLandmarks, Frame, PersonName, Size, face, picture, warp};
 use stockpot_faces::identity::{self, TrackIdentity};
@@ -84,6 +85,7 @@ pub struct Reply {
 /// wanted; the output cannot be written; or the user stopped the job. Nothing half done is left.
 pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let start = Instant::now();
+    settings.convert.validate()?;
     let library = ctx.library()?;
     let (pair, decoder) = load_pair(&library, &settings.to)?;
     if settings.output == settings.input {
