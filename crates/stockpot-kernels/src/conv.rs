@@ -118,8 +118,10 @@ impl ConvShape {
     /// clears the gradient first.
     pub fn input_grad(&self) -> Vec<(Gather, Vec<usize>)> {
         let [py, px] = self.pad_before();
+        // Last kernel tap first, so that offsets ascend: adjacent ones can be read as one.
         let phase_taps = |phase: usize, pad: usize| -> Vec<(usize, i32)> {
             (0..self.kernel)
+                .rev()
                 .filter(|k| (phase + pad) % self.stride == k % self.stride)
                 .map(|k| {
                     (

@@ -83,14 +83,6 @@ impl Gather {
         (picture, rest / self.grid_w, rest % self.grid_w)
     }
 
-    /// Where in the input the pixel of `tap` at a position starts, if inside.
-    pub(crate) fn input_at(&self, at: (usize, usize, usize), tap: [i32; 2]) -> Option<usize> {
-        let y = (at.1 * self.stride) as i64 + i64::from(tap[0]);
-        let x = (at.2 * self.stride) as i64 + i64::from(tap[1]);
-        let inside = y >= 0 && x >= 0 && y < self.in_h as i64 && x < self.in_w as i64;
-        inside.then(|| ((at.0 * self.in_h + y as usize) * self.in_w + x as usize) * self.in_c)
-    }
-
     /// Where in the output the pixel of a position starts.
     pub(crate) fn output_at(&self, at: (usize, usize, usize)) -> usize {
         let y = self.out_origin[0] + at.1 * self.out_step;

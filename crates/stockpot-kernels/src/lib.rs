@@ -2,8 +2,8 @@
 //! passes around them, on plain `f32` slices in `[batch, height, width, channel]` order.
 //!
 //! The only home of SIMD in stockpot. Knows nothing of networks, faces or files: shapes come in as
-//! numbers, results go into slices that the caller owns, and nothing is allocated per call but a
-//! few kilobytes of pointers.
+//! numbers, results go into slices that the caller owns, and a call allocates no more than tens of
+//! kilobytes a thread (pointers, padded borders, folded columns) and the partial sums of gradients.
 //!
 //! Start with [`gather`] (one description that covers a convolution forward, its input gradient
 //! and the phase-decomposed up-sampling convolution), then [`matmul`] (the implicit matrix product
@@ -12,12 +12,14 @@
 //! Every result is a fixed sum in a fixed order: it does not depend on the number of threads.
 
 pub mod conv;
+mod fold;
 pub mod gather;
 pub mod isa;
 pub mod matmul;
 mod micro;
 pub mod pack;
 pub mod pointwise;
+mod rows;
 pub mod weight_grad;
 
 pub use conv::{Activation, ConvGeometry, ConvShape, PackedConv, UpConvShape};

@@ -1,7 +1,8 @@
 //! The implicit matrix product: gathered input rows times a packed matrix, written to the output
 //! pixels of the gather, with bias and rectifier fused into the store.
 //!
-//! Activations are read in place through pointers (no im2col). The depth is cut into slices whose
+//! Activations are read in place through pointers (no im2col; only [`crate::rows`] copies where a
+//! run of taps crosses the border). The depth is cut into slices whose
 //! panel stays in the second cache; inside a slice the panel is reused over a block of rows.
 #![expect(
     unsafe_code,
@@ -10,9 +11,12 @@
 
 use rayon::prelude::*;
 
+use crate::fold::{Fold, MOST_COLUMNS};
 use crate::gather::Gather;
+use crate::isa::vectorise;
 use crate::micro::{self, ForwardTile};
 use crate::pack::{PackedMatrix, panel_width};
+use crate::rows::{Border, RowStart, Runs, row_starts};
 
 /// Depth of a slice: 32 columns x 1536 x 4 bytes = 192 KiB of a 1 MiB second cache.
 const SLICE_DEPTH: usize = 1536;
@@ -52,15 +56,14 @@ impl Shared {
     }
 }
 
-/// One stretch of the depth: taps `taps` and channels `channels` of each.
+/// One stretch of the depth: runs of taps `taps` and channels `channels` of each.
 #[derive(Clone)]
 struct Slice {
     taps: std::ops::Range<usize>,
     channels: std::ops::Range<usize>,
 }
 
-fn slices(gather: &Gather) -> Vec<Slice> {
-    let (taps, channels) = (gather.taps.len(), gather.in_c);
+fn slices(taps: usize, channels: usize) -> Vec<Slice> {
     let mut out = Vec::new();
     if channels > SLICE_DEPTH {
         for tap in 0..taps {
@@ -111,18 +114,23 @@ pub fn matmul(
     if gather.rows() == 0 || gather.out_c == 0 {
         return;
     }
-    let zeros = vec![0.0f32; gather.in_c];
-    let job = Job {
-        gather,
-        input,
-        matrix,
-        epilogue,
-        slices: slices(gather),
-        zeros: &zeros,
-    };
-    let tile_rows = micro::tile_rows(matrix.isa);
-    let tiles = gather.rows().div_ceil(tile_rows);
-    let blocks = tiles.div_ceil(BLOCK_TILES);
+    let output = Shared(output.as_mut_ptr());
+    match Fold::of(gather, matrix.isa) {
+        Some(fold) => folded(&fold, gather, input, matrix, epilogue, output),
+        None => plain(gather, input, matrix, epilogue, output),
+    }
+}
+
+fn plain(
+    gather: &Gather,
+    input: &[f32],
+    matrix: &PackedMatrix,
+    epilogue: Epilogue<'_>,
+    output: Shared,
+) {
+    let job = Job::new(gather, input, matrix, epilogue);
+    let block_rows = micro::tile_rows(matrix.isa) * BLOCK_TILES;
+    let blocks = gather.rows().div_ceil(block_rows);
     let panels = gather.out_c.div_ceil(panel_width(matrix.isa));
     // Few rows: share the panels out as well, so that all threads have work.
     let groups = if blocks >= 8 {
@@ -131,58 +139,148 @@ pub fn matmul(
         panels.min(8usize.div_ceil(blocks))
     };
     let per_group = panels.div_ceil(groups);
-    let shared = Shared(output.as_mut_ptr());
     (0..blocks * groups).into_par_iter().for_each(|task| {
         let (block, group) = (task / groups, task % groups);
-        let tiles = block * BLOCK_TILES..tiles.min((block + 1) * BLOCK_TILES);
+        let rows = block * block_rows..gather.rows().min((block + 1) * block_rows);
         let panels = (group * per_group).min(panels)..panels.min((group + 1) * per_group);
-        job.run(tiles, panels, shared);
+        job.run(rows, panels, output);
+    });
+}
+
+/// The product of few columns by way of [`Fold`]: a stretch of grid rows at a time goes through
+/// the folded product into a buffer of the task, and from there, added up, to the output.
+fn folded(
+    fold: &Fold,
+    gather: &Gather,
+    input: &[f32],
+    matrix: &PackedMatrix,
+    epilogue: Epilogue<'_>,
+    output: Shared,
+) {
+    let matrix = fold.matrix(gather, matrix);
+    let job = Job::new(&fold.inner, input, &matrix, Epilogue::NONE);
+    let panels = fold.inner.out_c.div_ceil(panel_width(matrix.isa));
+    let block_rows = micro::tile_rows(matrix.isa) * BLOCK_TILES;
+    let lines = gather.batch * gather.grid_h;
+    let lines_per_task = (block_rows / gather.in_w).max(1);
+    let line_len = gather.in_w * fold.inner.out_c;
+    (0..lines.div_ceil(lines_per_task))
+        .into_par_iter()
+        .for_each(|task| {
+            let lines = task * lines_per_task..lines.min((task + 1) * lines_per_task);
+            let mut sums = vec![0.0f32; lines.len() * line_len + MOST_COLUMNS];
+            let rows = lines.start * gather.in_w..lines.end * gather.in_w;
+            // The buffer stands for the part of the inner output that starts at `lines.start`.
+            let start = sums.as_mut_ptr().wrapping_sub(lines.start * line_len);
+            job.run(rows, 0..panels, Shared(start));
+            for line in lines.clone() {
+                let sums = &sums[(line - lines.start) * line_len..];
+                // SAFETY: `output` holds the gather's output (asserted by the caller of this
+                // function), and each grid row belongs to one task.
+                vectorise(
+                    #[inline(always)]
+                    || unsafe { store_line(fold, gather, line, sums, &epilogue, output) },
+                );
+            }
+        });
+}
+
+/// # Safety
+/// `output` holds the output of `gather`, whose grid row `line` nobody else writes.
+#[inline(always)]
+unsafe fn store_line(
+    fold: &Fold,
+    gather: &Gather,
+    line: usize,
+    sums: &[f32],
+    epilogue: &Epilogue<'_>,
+    output: Shared,
+) {
+    let mut bias = [0.0f32; MOST_COLUMNS];
+    if let Some(given) = epilogue.bias {
+        bias[..gather.out_c].copy_from_slice(given);
+    }
+    let start = gather.output_at((line / gather.grid_h, line % gather.grid_h, 0));
+    let step = gather.out_step * gather.out_c;
+    fold.add_up(gather, sums, |gx, mut total| {
+        let out = output.at(start + gx * step);
+        // SAFETY: `assert_output_fits` checked that the pixels of the grid lie inside the output.
+        let out = unsafe { std::slice::from_raw_parts_mut(out, gather.out_c) };
+        for (t, b) in total.iter_mut().zip(&bias) {
+            *t += b;
+        }
+        if epilogue.add {
+            for (t, o) in total.iter_mut().zip(&*out) {
+                *t += o;
+            }
+        }
+        for t in &mut total {
+            let leaked = *t * epilogue.slope;
+            *t = if *t > leaked { *t } else { leaked };
+        }
+        for (o, t) in out.iter_mut().zip(&total) {
+            *o = *t;
+        }
     });
 }
 
 struct Job<'a> {
     gather: &'a Gather,
-    input: &'a [f32],
+    runs: Runs<'a>,
     matrix: &'a PackedMatrix,
     epilogue: Epilogue<'a>,
     slices: Vec<Slice>,
-    zeros: &'a [f32],
 }
 
-impl Job<'_> {
-    fn run(&self, tiles: std::ops::Range<usize>, panels: std::ops::Range<usize>, output: Shared) {
+impl<'a> Job<'a> {
+    fn new(
+        gather: &'a Gather,
+        input: &'a [f32],
+        matrix: &'a PackedMatrix,
+        epilogue: Epilogue<'a>,
+    ) -> Self {
+        let runs = Runs::new(gather, input);
+        Self {
+            gather,
+            matrix,
+            epilogue,
+            slices: slices(runs.len(), runs.channels()),
+            runs,
+        }
+    }
+
+    fn run(&self, rows: std::ops::Range<usize>, panels: std::ops::Range<usize>, output: Shared) {
         let isa = self.matrix.isa;
         let (rows_per_tile, width) = (micro::tile_rows(isa), panel_width(isa));
-        let taps = self.gather.taps.len();
-        let inputs = self.input_pointers(&tiles, rows_per_tile);
-        let starts = self.output_offsets(&tiles, rows_per_tile);
+        let (runs, run_len) = (self.runs.len(), self.runs.channels());
+        let starts = row_starts(self.gather, rows);
+        let mut border = Border::default();
+        let inputs = self.input_pointers(&starts, rows_per_tile, &mut border);
         let last_slice = self.slices.len() - 1;
         for (s, slice) in self.slices.iter().enumerate() {
             for panel in panels.clone() {
                 let column = panel * width;
                 let columns = width.min(self.gather.out_c - column);
-                let depth = slice.taps.start * self.gather.in_c + slice.channels.start;
+                let depth = slice.taps.start * run_len + slice.channels.start;
                 let start = (panel * self.matrix.depth + depth) * width;
                 let bias = match self.epilogue.bias {
                     Some(bias) if s == last_slice => bias[column..].as_ptr(),
                     _ => std::ptr::null(),
                 };
-                for (i, tile) in tiles.clone().enumerate() {
-                    let first_row = tile * rows_per_tile;
-                    let rows = rows_per_tile.min(self.gather.rows() - first_row);
+                for (i, rows) in starts.chunks(rows_per_tile).enumerate() {
                     let mut outputs = [std::ptr::null_mut(); micro::MAX_TILE_ROWS];
-                    for (r, out) in outputs.iter_mut().enumerate().take(rows) {
-                        *out = output.at(starts[i * rows_per_tile + r] + column);
+                    for (out, row) in outputs.iter_mut().zip(rows) {
+                        *out = output.at(row.output + column);
                     }
                     let tile = ForwardTile {
-                        inputs: inputs[(i * taps + slice.taps.start) * rows_per_tile..].as_ptr(),
+                        inputs: inputs[(i * runs + slice.taps.start) * rows_per_tile..].as_ptr(),
                         taps: slice.taps.len(),
                         first_channel: slice.channels.start,
                         channels: slice.channels.len(),
                         panel: self.matrix.panels[start..].as_ptr(),
-                        tap_stride: self.gather.in_c * width,
+                        tap_stride: run_len * width,
                         outputs: outputs.as_ptr(),
-                        rows,
+                        rows: rows.len(),
                         columns,
                         add: s > 0 || self.epilogue.add,
                         bias,
@@ -192,48 +290,38 @@ impl Job<'_> {
                             1.0
                         },
                     };
-                    // SAFETY: input pointers come from bounds-checked offsets (or the zero row),
-                    // the panel holds `depth * width` numbers from `start` on, output offsets lie
-                    // inside `output` (`assert_output_fits`), and no other task has these
-                    // rows and columns.
+                    // SAFETY: input pointers are those of `Runs` (the border is settled and not
+                    // changed since), the panel holds `depth * width` numbers from `start` on,
+                    // output offsets lie inside `output` (`assert_output_fits`), and no other
+                    // task has these rows and columns.
                     unsafe { micro::forward_tile(isa, &tile) };
                 }
             }
         }
     }
 
-    /// Tile-major, tap-major pointers to the input pixel of each row.
+    /// Tile-major, run-major pointers to the input of each row; the last tile is filled up with
+    /// its last row.
     fn input_pointers(
         &self,
-        tiles: &std::ops::Range<usize>,
+        starts: &[RowStart],
         rows_per_tile: usize,
+        border: &mut Border,
     ) -> Vec<*const f32> {
-        let taps = &self.gather.taps;
-        let rows = self.gather.rows();
-        let mut pointers = Vec::with_capacity(tiles.len() * taps.len() * rows_per_tile);
-        for tile in tiles.clone() {
-            for tap in taps {
-                for r in 0..rows_per_tile {
-                    let row = (tile * rows_per_tile + r).min(rows - 1);
-                    let at = self.gather.input_at(self.gather.position(row), *tap);
-                    let pixel = match at {
-                        Some(offset) => &self.input[offset..offset + self.gather.in_c],
-                        None => self.zeros,
-                    };
-                    pointers.push(pixel.as_ptr());
+        let tiles = starts.len().div_ceil(rows_per_tile);
+        let mut pointers = vec![self.runs.zeros(); tiles * self.runs.len() * rows_per_tile];
+        let tile_len = self.runs.len() * rows_per_tile;
+        for (i, rows) in starts.chunks(rows_per_tile).enumerate() {
+            for run in 0..self.runs.len() {
+                let first = i * tile_len + run * rows_per_tile;
+                for (r, start) in rows.iter().enumerate() {
+                    if let Some(input) = self.runs.read(start, run, first + r, border) {
+                        pointers[first + r] = input;
+                    }
                 }
             }
         }
+        border.settle(|place, copy| pointers[place] = copy);
         pointers
-    }
-
-    fn output_offsets(&self, tiles: &std::ops::Range<usize>, rows_per_tile: usize) -> Vec<usize> {
-        let rows = self.gather.rows();
-        (tiles.start * rows_per_tile..tiles.end * rows_per_tile)
-            .map(|row| {
-                self.gather
-                    .output_at(self.gather.position(row.min(rows - 1)))
-            })
-            .collect()
     }
 }

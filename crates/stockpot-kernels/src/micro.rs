@@ -88,12 +88,20 @@ pub(crate) unsafe fn outer_tile(isa: Isa, tile: &OuterTile) {
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 if tile.columns <= 16 => match tile.rows {
+                12 => x86::outer_512::<12, 1>(tile),
+                8 => x86::outer_512::<8, 1>(tile),
+                4 => x86::outer_512::<4, 1>(tile),
+                3 => x86::outer_512::<3, 1>(tile),
+                _ => one_by_one(tile, |t| x86::outer_512::<1, 1>(t)),
+            },
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => match tile.rows {
-                12 => x86::outer_512::<12>(tile),
-                8 => x86::outer_512::<8>(tile),
-                4 => x86::outer_512::<4>(tile),
-                3 => x86::outer_512::<3>(tile),
-                _ => one_by_one(tile, |t| x86::outer_512::<1>(t)),
+                12 => x86::outer_512::<12, 2>(tile),
+                8 => x86::outer_512::<8, 2>(tile),
+                4 => x86::outer_512::<4, 2>(tile),
+                3 => x86::outer_512::<3, 2>(tile),
+                _ => one_by_one(tile, |t| x86::outer_512::<1, 2>(t)),
             },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => match tile.rows {
@@ -196,25 +204,27 @@ mod x86 {
     /// # Safety
     /// As [`super::outer_tile`] with exactly `ROWS` rows.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-    pub(super) unsafe fn outer_512<const ROWS: usize>(tile: &OuterTile) {
+    pub(super) unsafe fn outer_512<const ROWS: usize, const REGS: usize>(tile: &OuterTile) {
         // SAFETY: pointers hold what `OuterTile` says; columns are masked.
         unsafe {
-            let masks = [mask16(tile.columns, 0), mask16(tile.columns, 1)];
-            let mut acc = [[_mm512_setzero_ps(); 2]; ROWS];
+            let masks: [__mmask16; REGS] = std::array::from_fn(|j| mask16(tile.columns, j));
+            let mut acc = [[_mm512_setzero_ps(); REGS]; ROWS];
             for p in 0..tile.count {
                 let (x, dy) = *tile.pairs.add(p);
                 let x = x.add(tile.first_row);
                 let dy = dy.wrapping_add(tile.first_column);
-                let d0 = _mm512_maskz_loadu_ps(masks[0], dy);
-                let d1 = _mm512_maskz_loadu_ps(masks[1], dy.wrapping_add(16));
+                let cols: [__m512; REGS] = std::array::from_fn(|j| {
+                    _mm512_maskz_loadu_ps(masks[j], dy.wrapping_add(16 * j))
+                });
                 for (r, sums) in acc.iter_mut().enumerate() {
                     let a = _mm512_set1_ps(*x.add(r));
-                    sums[0] = _mm512_fmadd_ps(a, d0, sums[0]);
-                    sums[1] = _mm512_fmadd_ps(a, d1, sums[1]);
+                    for j in 0..REGS {
+                        sums[j] = _mm512_fmadd_ps(a, cols[j], sums[j]);
+                    }
                 }
             }
             for (r, row) in acc.iter().enumerate() {
-                for j in 0..2 {
+                for j in 0..REGS {
                     let out = tile.grad.wrapping_add(r * tile.grad_stride + 16 * j);
                     let old = _mm512_maskz_loadu_ps(masks[j], out);
                     _mm512_mask_storeu_ps(out, masks[j], _mm512_add_ps(old, row[j]));

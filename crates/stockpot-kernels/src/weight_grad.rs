@@ -11,10 +11,12 @@
 
 use rayon::prelude::*;
 
+use crate::fold::Fold;
 use crate::gather::Gather;
 use crate::isa::Isa;
 use crate::micro::{self, OuterTile};
 use crate::pack::panel_width;
+use crate::rows::{Border, Runs, row_starts};
 
 /// Positions of a block.
 const BLOCK_ROWS: usize = 256;
@@ -74,96 +76,128 @@ pub fn weight_grad_for(
         "weight gradient of {gather:?}"
     );
     gather.assert_output_fits();
-    let rows = gather.rows();
-    if rows == 0 || grad.is_empty() {
+    if gather.rows() == 0 || grad.is_empty() {
         return;
     }
-    let job = Job {
-        isa,
-        gather,
-        input,
-        grad_output,
-    };
-    if grad.len() <= SMALL_MATRIX && rows >= 2 * BLOCK_ROWS {
-        let per_part = rows.div_ceil(PARTS).next_multiple_of(BLOCK_ROWS);
-        let parts = rows.div_ceil(per_part);
-        let mut partial = vec![0.0f32; grad.len() * (parts - 1)];
-        let (first, others) = (&mut *grad, &mut partial);
-        let tail = others.par_chunks_mut(first.len().max(1)).enumerate();
-        rayon::join(
-            || {
-                job.run(
-                    0..per_part.min(rows),
-                    0..gather.depth(),
-                    &Shared(first.as_mut_ptr()),
-                )
-            },
-            || {
-                tail.for_each(|(p, part)| {
-                    let start = (p + 1) * per_part;
-                    let end = rows.min(start + per_part);
-                    job.run(start..end, 0..gather.depth(), &Shared(part.as_mut_ptr()));
-                });
-            },
-        );
-        for part in partial.chunks_exact(grad.len()) {
-            for (sum, v) in grad.iter_mut().zip(part) {
-                *sum += v;
-            }
+    match Fold::of(gather, isa) {
+        Some(fold) => {
+            let job = Job::new(isa, &fold.inner, input, grad_output, Some((&fold, gather)));
+            let mut folded = vec![0.0; fold.inner.depth() * fold.inner.out_c];
+            job.share_out(&mut folded);
+            fold.unfold_grad(gather, &folded, grad);
         }
-    } else {
-        let depth = gather.depth();
-        let per_part = depth.div_ceil(PARTS).next_multiple_of(micro::MAX_TILE_ROWS);
-        let shared = Shared(grad.as_mut_ptr());
-        (0..depth.div_ceil(per_part)).into_par_iter().for_each(|p| {
-            let part = p * per_part..depth.min((p + 1) * per_part);
-            job.run(0..rows, part, &shared);
-        });
+        None => Job::new(isa, gather, input, grad_output, None).share_out(grad),
     }
 }
 
 struct Job<'a> {
     isa: Isa,
     gather: &'a Gather,
-    input: &'a [f32],
+    runs: Runs<'a>,
     grad_output: &'a [f32],
+    /// When `gather` is a folded one: how, and the one it was made of, whose output gradients are
+    /// in `grad_output`.
+    fold: Option<(&'a Fold, &'a Gather)>,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(
+        isa: Isa,
+        gather: &'a Gather,
+        input: &'a [f32],
+        grad_output: &'a [f32],
+        fold: Option<(&'a Fold, &'a Gather)>,
+    ) -> Self {
+        Self {
+            isa,
+            gather,
+            runs: Runs::new(gather, input),
+            grad_output,
+            fold,
+        }
+    }
+
+    /// Adds all positions to `grad`, on all threads.
+    fn share_out(&self, grad: &mut [f32]) {
+        let (rows, depth) = (self.gather.rows(), self.gather.depth());
+        if grad.len() <= SMALL_MATRIX && rows >= 2 * BLOCK_ROWS {
+            let per_part = rows.div_ceil(PARTS).next_multiple_of(BLOCK_ROWS);
+            let parts = rows.div_ceil(per_part);
+            let mut partial = vec![0.0f32; grad.len() * (parts - 1)];
+            let (first, others) = (&mut *grad, &mut partial);
+            let tail = others.par_chunks_mut(first.len().max(1)).enumerate();
+            rayon::join(
+                || {
+                    let first = Shared(first.as_mut_ptr());
+                    self.run(0..per_part.min(rows), 0..depth, &first)
+                },
+                || {
+                    tail.for_each(|(p, part)| {
+                        let start = (p + 1) * per_part;
+                        let end = rows.min(start + per_part);
+                        self.run(start..end, 0..depth, &Shared(part.as_mut_ptr()));
+                    });
+                },
+            );
+            for part in partial.chunks_exact(grad.len()) {
+                for (sum, v) in grad.iter_mut().zip(part) {
+                    *sum += v;
+                }
+            }
+        } else {
+            let per_part = depth.div_ceil(PARTS).next_multiple_of(micro::MAX_TILE_ROWS);
+            let shared = Shared(grad.as_mut_ptr());
+            (0..depth.div_ceil(per_part)).into_par_iter().for_each(|p| {
+                let part = p * per_part..depth.min((p + 1) * per_part);
+                self.run(0..rows, part, &shared);
+            });
+        }
+    }
+
     /// Sums positions `rows` into gradient rows `depth` (a row is one channel of one tap).
     fn run(&self, rows: std::ops::Range<usize>, depth: std::ops::Range<usize>, grad: &Shared) {
-        let g = self.gather;
+        let len = self.runs.channels();
         let mut pairs = Vec::with_capacity(BLOCK_ROWS);
+        let mut border = Border::default();
+        let mut spread = Vec::new();
         for first in rows.clone().step_by(BLOCK_ROWS) {
             let block = first..rows.end.min(first + BLOCK_ROWS);
-            for (t, tap) in g.taps.iter().enumerate() {
-                let channels = depth.start.max(t * g.in_c)..depth.end.min((t + 1) * g.in_c);
+            let starts = row_starts(self.gather, block.clone());
+            if let Some((fold, unfolded)) = self.fold {
+                fold.spread(unfolded, block, self.grad_output, &mut spread);
+            }
+            for run in 0..self.runs.len() {
+                let channels = depth.start.max(run * len)..depth.end.min((run + 1) * len);
                 if channels.is_empty() {
                     continue;
                 }
                 pairs.clear();
-                for row in block.clone() {
-                    let at = g.position(row);
-                    if let Some(offset) = g.input_at(at, *tap) {
-                        let x = &self.input[offset..offset + g.in_c];
-                        let dy = &self.grad_output[g.output_at(at)..][..g.out_c];
-                        pairs.push((x.as_ptr(), dy.as_ptr()));
+                border.clear();
+                for (i, start) in starts.iter().enumerate() {
+                    if let Some(x) = self.runs.read(start, run, pairs.len(), &mut border) {
+                        let dy = match self.fold {
+                            Some(_) => &spread[i * self.gather.out_c..][..self.gather.out_c],
+                            None => &self.grad_output[start.output..][..self.gather.out_c],
+                        };
+                        pairs.push((x, dy.as_ptr()));
                     }
                 }
-                let start = channels.start - t * g.in_c;
-                self.tap(&pairs, t, start..start + channels.len(), grad);
+                border.settle(|place, copy| pairs[place].0 = copy);
+                let first = channels.start - run * len;
+                self.tiles(&pairs, run * len, first..first + channels.len(), grad);
             }
         }
     }
 
-    fn tap(
+    /// Adds the products of `pairs` to gradient rows `first_row + channels`.
+    fn tiles(
         &self,
         pairs: &[(*const f32, *const f32)],
-        tap: usize,
+        first_row: usize,
         channels: std::ops::Range<usize>,
         grad: &Shared,
     ) {
-        let g = self.gather;
+        let out_c = self.gather.out_c;
         let width = panel_width(self.isa);
         let mut c = channels.start;
         while c < channels.end {
@@ -172,19 +206,19 @@ impl Job<'_> {
                 .into_iter()
                 .find(|n| *n <= left)
                 .unwrap_or(left);
-            for column in (0..g.out_c).step_by(width) {
+            for column in (0..out_c).step_by(width) {
                 let tile = OuterTile {
                     pairs: pairs.as_ptr(),
                     count: pairs.len(),
                     first_row: c,
                     first_column: column,
                     rows,
-                    columns: width.min(g.out_c - column),
-                    grad: grad.at((tap * g.in_c + c) * g.out_c + column),
-                    grad_stride: g.out_c,
+                    columns: width.min(out_c - column),
+                    grad: grad.at((first_row + c) * out_c + column),
+                    grad_stride: out_c,
                 };
-                // SAFETY: each pair points to `in_c` and `out_c` readable numbers, the tile stays
-                // inside the gradient, and no other part has these rows of it.
+                // SAFETY: each pair points to a run's and to `out_c` readable numbers, the tile
+                // stays inside the gradient, and no other part has these rows of it.
                 unsafe { micro::outer_tile(self.isa, &tile) };
             }
             c += rows;

@@ -284,6 +284,75 @@ fn epilogue_adds_and_leaks() {
 }
 
 #[test]
+fn few_columns_with_bias_leak_and_sum() {
+    // Folded (see `fold`): every column count, kernel and in-picture width around the limits.
+    for isa in Isa::available() {
+        for (out_c, kernel, in_w) in [(1, 3, 1), (3, 5, 3), (4, 3, 14), (8, 3, 5), (7, 2, 20)] {
+            let s = ConvShape {
+                batch: 2,
+                in_h: 5,
+                in_w,
+                in_c: 9,
+                out_c,
+                kernel,
+                stride: 1,
+            };
+            let (gather, w) = (s.forward(), noise(s.weight_len(), 21));
+            let (x, bias) = (noise(gather.input_len(), 22), noise(out_c, 23));
+            let old = noise(gather.output_len(), 24);
+            let mut matrix = PackedMatrix::empty_for(isa);
+            s.pack_forward(&w, &mut matrix);
+            let mut y = old.clone();
+            let epilogue = Epilogue {
+                bias: Some(&bias),
+                slope: 0.1,
+                add: true,
+            };
+            matmul(&gather, &x, &matrix, epilogue, &mut y);
+            for (i, sum) in conv_reference(&s, &x, &w).iter().enumerate() {
+                let v = sum + f64::from(old[i]) + f64::from(bias[i % out_c]);
+                let wanted = if v > 0.0 { v } else { 0.1 * v };
+                assert!(near(f64::from(y[i]), wanted, 10.0), "{isa:?} {s:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let run = |threads: usize, s: &ConvShape| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.expect("a pool of threads").install(|| {
+            let (gather, w) = (s.forward(), noise(s.weight_len(), 31));
+            let x = noise(gather.input_len(), 32);
+            let mut matrix = PackedMatrix::empty();
+            s.pack_forward(&w, &mut matrix);
+            let mut y = vec![0.0; gather.output_len()];
+            matmul(&gather, &x, &matrix, Epilogue::NONE, &mut y);
+            let mut dw = vec![0.0; w.len()];
+            weight_grad_for(Isa::best(), &gather, &x, &y, &mut dw);
+            [y, dw]
+                .concat()
+                .iter()
+                .map(|v| v.to_bits())
+                .collect::<Vec<_>>()
+        })
+    };
+    for (in_c, out_c, kernel, stride) in [(3, 40, 5, 2), (16, 3, 5, 1), (32, 48, 3, 1)] {
+        let s = ConvShape {
+            batch: 2,
+            in_h: 24,
+            in_w: 22,
+            in_c,
+            out_c,
+            kernel,
+            stride,
+        };
+        assert!(run(1, &s) == run(3, &s), "{s:?}");
+    }
+}
+
+#[test]
 fn poison_comes_through() {
     for isa in Isa::available() {
         let s = ConvShape {
