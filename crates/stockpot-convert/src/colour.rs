@@ -103,7 +103,11 @@ impl ColourFix {
 }
 
 fn bounded(v: f32, limit: f32) -> f32 {
-    if v.is_nan() { 0.0 } else { v.clamp(-limit, limit) }
+    if v.is_nan() {
+        0.0
+    } else {
+        v.clamp(-limit, limit)
+    }
 }
 
 /// Compares a patch with the frame it will be pasted into (which must still be untouched).

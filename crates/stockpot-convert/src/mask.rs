@@ -53,15 +53,16 @@ impl BlendMask {
     }
 
     /// The mask at `(x, y)` in grid pixels (centres at +0.5), bilinear, zero outside.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(&self, x: f32, y: f32) -> f32 {
         let limit = self.side as f32 + 0.999;
         let (x, y) = ((x + 0.5).clamp(0.0, limit), (y + 0.5).clamp(0.0, limit));
-        let (xi, yi) = (x as usize, y as usize);
+        // Through i32, because a single instruction does that.
+        let (xi, yi) = (x as i32, y as i32);
         let (ax, ay) = (x - xi as f32, y - yi as f32);
         let stride = self.side + 2;
-        let at = yi * stride + xi;
-        let (top, bottom) = (&self.data[at..at + 2], &self.data[at + stride..at + stride + 2]);
+        let at = yi as usize * stride + xi as usize;
+        let (top, bottom) = (&self.data[at..at + 2], &self.data[at + stride..][..2]);
         let t = top[0] + (top[1] - top[0]) * ax;
         let b = bottom[0] + (bottom[1] - bottom[0]) * ax;
         t + (b - t) * ay
@@ -118,7 +119,9 @@ pub(crate) fn blend_mask(
     let feather_px = (f64::from(settings.feather_percent) / 100.0 * face_px).max(1.0);
     let erode_px = f64::from(settings.erode_percent) / 100.0 * face_px;
     let pixel_px = (feather_px / EDGE_STEPS).max(1.0);
-    let side = (side_px / pixel_px).ceil().clamp(GRID_SIDES.0, GRID_SIDES.1) as usize;
+    let side = (side_px / pixel_px)
+        .ceil()
+        .clamp(GRID_SIDES.0, GRID_SIDES.1) as usize;
     let per_px = side as f64 / side_px;
 
     let mut plane = raw_mask(patch, settings, side)?;
@@ -148,7 +151,12 @@ pub(crate) fn raw_mask(
     let mut plane = vec![1.0f32; side * side];
     if settings.mask.uses_decoder() {
         let levelled: Vec<f32> = patch.mask.iter().map(|v| level(*v)).collect();
-        resample(&levelled, patch.placement.resolution as usize, &mut plane, side);
+        resample(
+            &levelled,
+            patch.placement.resolution as usize,
+            &mut plane,
+            side,
+        );
     }
     if settings.mask.uses_oval() {
         let oval = patch.oval.filter(|o| o.len() > 2).ok_or(Error::NoOval {
@@ -194,7 +202,10 @@ fn resample(source: &[f32], from: usize, target: &mut [f32], to: usize) {
         })
         .collect();
     for (row, (top, bottom, ay)) in target.chunks_exact_mut(to).zip(&taps) {
-        let (top, bottom) = (&source[top * from..][..from], &source[bottom * from..][..from]);
+        let (top, bottom) = (
+            &source[top * from..][..from],
+            &source[bottom * from..][..from],
+        );
         for (v, (l, r, ax)) in row.iter_mut().zip(&taps) {
             let t = top[*l] + (top[*r] - top[*l]) * ax;
             let b = bottom[*l] + (bottom[*r] - bottom[*l]) * ax;
@@ -252,7 +263,9 @@ mod tests {
 
     /// Columns 8 and later of 32 are mask.
     fn half_plane() -> Vec<f32> {
-        (0..32 * 32).map(|i| f32::from(u8::from(i % 32 >= 8))).collect()
+        (0..32 * 32)
+            .map(|i| f32::from(u8::from(i % 32 >= 8)))
+            .collect()
     }
 
     #[test]

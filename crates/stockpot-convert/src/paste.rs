@@ -10,7 +10,7 @@ use stockpot_core::space::{Affine, Frame, Net};
 use crate::colour::ColourFix;
 use crate::error::Error;
 use crate::mask::{BlendMask, Flaws, blend_mask};
-use crate::placement::{Depth, FacePatch, check_frame};
+use crate::placement::{Colour, Depth, FacePatch, add_scaled, check_frame, scaled};
 use crate::settings::{Blend, ConvertSettings};
 
 /// Repeated pixels around the packed patch, so that the cubic needs no bounds logic.
@@ -59,12 +59,11 @@ pub fn paste<T: Depth>(
     Ok(report)
 }
 
-/// The patch ready for interpolation: four lanes a pixel (the last unused), colour corrected,
-/// sharpened, with a border.
+/// The patch ready for interpolation: colour corrected, sharpened, with a border.
 struct Packed {
     side: usize,
     stride: usize,
-    data: Vec<[f32; 4]>,
+    data: Vec<Colour>,
 }
 
 impl Packed {
@@ -82,7 +81,7 @@ impl Packed {
                 .collect()
         };
         let (columns, rows) = (along(1), along(2));
-        let mut plain = vec![[0.0f32; 4]; side * side];
+        let mut plain = vec![[0.0; 3]; side * side];
         for (i, (out, rgb)) in plain.iter_mut().zip(patch.rgb.chunks_exact(3)).enumerate() {
             if flaws.is_bad(i) {
                 continue;
@@ -105,34 +104,27 @@ impl Packed {
     }
 
     /// Catmull-Rom at `(x, y)` in patch pixels (centres at +0.5), border repeated.
-    #[inline]
-    fn at(&self, x: f32, y: f32) -> [f32; 4] {
+    #[inline(always)]
+    fn at(&self, x: f32, y: f32) -> Colour {
         let limit = self.side as f32;
         // Counted in the packed grid; at least 1.5, so truncation is rounding down.
         let x = x.clamp(0.0, limit) + (BORDER as f32 - 0.5);
         let y = y.clamp(0.0, limit) + (BORDER as f32 - 0.5);
-        let (xi, yi) = (x as usize, y as usize);
+        let (xi, yi) = (x as i32, y as i32);
         let (wx, wy) = (catmull_rom(x - xi as f32), catmull_rom(y - yi as f32));
-        let first = (yi - 1) * self.stride + xi - 1;
-        let mut sum = [0.0f32; 4];
-        for (j, wy) in wy.iter().enumerate() {
+        let first = (yi as usize - 1) * self.stride + xi as usize - 1;
+        let line = |j: usize| {
             let row = &self.data[first + j * self.stride..][..4];
-            let mut line = [0.0f32; 4];
-            for (pixel, wx) in row.iter().zip(&wx) {
-                for c in 0..4 {
-                    line[c] += pixel[c] * wx;
-                }
-            }
-            for c in 0..4 {
-                sum[c] += line[c] * wy;
-            }
-        }
-        sum
+            let half = add_scaled(scaled(row[0], wx[0]), row[1], wx[1]);
+            add_scaled(add_scaled(half, row[2], wx[2]), row[3], wx[3])
+        };
+        let half = add_scaled(scaled(line(0), wy[0]), line(1), wy[1]);
+        add_scaled(add_scaled(half, line(2), wy[2]), line(3), wy[3])
     }
 }
 
 /// Weights of the pixels at -1, 0, 1 and 2 for a place `t` (0 to 1) behind pixel 0.
-#[inline]
+#[inline(always)]
 fn catmull_rom(t: f32) -> [f32; 4] {
     [
         ((1.0 - 0.5 * t) * t - 0.5) * t,
@@ -143,14 +135,14 @@ fn catmull_rom(t: f32) -> [f32; 4] {
 }
 
 /// Unsharp mask with the binomial kernel 1-2-1 in both directions.
-fn sharpen(plain: &[[f32; 4]], side: usize, amount: f32) -> Vec<[f32; 4]> {
-    let blur = |from: &[[f32; 4]], step: usize, position: fn(usize, usize) -> usize| {
+fn sharpen(plain: &[Colour], side: usize, amount: f32) -> Vec<Colour> {
+    let blur = |from: &[Colour], step: usize, position: fn(usize, usize) -> usize| {
         let mut to = from.to_vec();
         for (i, out) in to.iter_mut().enumerate() {
             let p = position(i, side);
             let before = if p > 0 { i - step } else { i };
             let after = if p + 1 < side { i + step } else { i };
-            for c in 0..4 {
+            for c in 0..3 {
                 out[c] = 0.25 * (from[before][c] + from[after][c]) + 0.5 * from[i][c];
             }
         }
@@ -159,7 +151,7 @@ fn sharpen(plain: &[[f32; 4]], side: usize, amount: f32) -> Vec<[f32; 4]> {
     let rows = blur(plain, 1, |i, side| i % side);
     let mut out = blur(&rows, side, |i, side| i / side);
     for (blurred, sharp) in out.iter_mut().zip(plain) {
-        for c in 0..4 {
+        for c in 0..3 {
             blurred[c] = (sharp[c] + amount * (sharp[c] - blurred[c])).max(0.0);
         }
     }
@@ -197,9 +189,14 @@ fn blend_in<T: Depth>(
         let end = ((span.1 - 0.5).floor() as usize + 1).min(size.width as usize);
         // Counted from the span's first pixel, f32 is exact to about a thousandth of a pixel.
         let origin = first as f64 + 0.5;
-        let (u0, v0) = ((start_u + m[0] * origin) as f32, (start_v + m[3] * origin) as f32);
+        let (u0, v0) = (
+            (start_u + m[0] * origin) as f32,
+            (start_v + m[3] * origin) as f32,
+        );
         let (du, dv) = (m[0] as f32, m[3] as f32);
         let row = frame.row_mut(y);
+        // How many, the first, and the one after the last.
+        let mut written = (0, usize::MAX, 0);
         for x in first..end {
             let i = (x - first) as f32;
             let (u, v) = (u0 + du * i, v0 + dv * i);
@@ -213,14 +210,17 @@ fn blend_in<T: Depth>(
                 averaged(packed, &grid, u, v)
             };
             for (value, new) in row[x * 3..][..3].iter_mut().zip(colour) {
-                let old = value.to_f32();
-                *value = T::from_f32(old + alpha * (new * T::WHITE - old));
+                let old = value.read();
+                *value = T::write(old + alpha * (new * T::WHITE - old));
             }
-            report.pixels += 1;
+            written = (written.0 + 1, written.1.min(x), x + 1);
+        }
+        if written.0 > 0 {
+            report.pixels += written.0;
             bounds = [
-                bounds[0].min(x as u32),
+                bounds[0].min(written.1 as u32),
                 bounds[1].min(y),
-                bounds[2].max(x as u32 + 1),
+                bounds[2].max(written.2 as u32),
                 y + 1,
             ];
         }
@@ -246,15 +246,12 @@ fn sample_grid(net_from_frame: &Affine<Net, Frame>) -> Vec<(f32, f32)> {
         .collect()
 }
 
-fn averaged(packed: &Packed, grid: &[(f32, f32)], u: f32, v: f32) -> [f32; 4] {
-    let mut sum = [0.0f32; 4];
+fn averaged(packed: &Packed, grid: &[(f32, f32)], u: f32, v: f32) -> Colour {
+    let mut sum = [0.0f32; 3];
     for (du, dv) in grid {
-        let value = packed.at(u + du, v + dv);
-        for c in 0..4 {
-            sum[c] += value[c];
-        }
+        sum = add_scaled(sum, packed.at(u + du, v + dv), 1.0);
     }
-    sum.map(|s| s / grid.len() as f32)
+    scaled(sum, 1.0 / grid.len() as f32)
 }
 
 /// Narrows `span` to the places `p` where `slope * p + start` lies in `low..=high`.
@@ -279,7 +276,10 @@ mod tests {
         for t in [0.1f32, 0.5, 0.9] {
             let w = catmull_rom(t);
             let sum = |f: fn(f32) -> f32| -> f32 {
-                w.iter().zip([-1.0, 0.0, 1.0, 2.0]).map(|(w, x)| w * f(x)).sum()
+                w.iter()
+                    .zip([-1.0, 0.0, 1.0, 2.0])
+                    .map(|(w, x)| w * f(x))
+                    .sum()
             };
             assert!((sum(|_| 1.0) - 1.0).abs() < 1e-6);
             assert!((sum(|x| x) - t).abs() < 1e-6);
@@ -302,9 +302,14 @@ mod tests {
 
     #[test]
     fn sharpening_keeps_flat_and_raises_a_dot() {
-        let mut plain = vec![[0.4f32; 4]; 25];
-        assert!(sharpen(&plain, 5, 1.0).iter().flatten().all(|v| (v - 0.4).abs() < 1e-6));
-        plain[12] = [0.8; 4];
+        let mut plain = vec![[0.4f32; 3]; 25];
+        assert!(
+            sharpen(&plain, 5, 1.0)
+                .iter()
+                .flatten()
+                .all(|v| (v - 0.4).abs() < 1e-6)
+        );
+        plain[12] = [0.8; 3];
         // The blurred dot is 0.4 + 0.4 / 4 = 0.5, so 0.8 becomes 0.8 + (0.8 - 0.5).
         assert!((sharpen(&plain, 5, 1.0)[12][0] - 1.1).abs() < 1e-6);
     }

@@ -16,16 +16,58 @@ const RESOLUTIONS: (u32, u32) = (8, 2048);
 /// Smallest and largest width of the area in frame pixels; outside it the landmarks are broken.
 const SIDES_PX: (f64, f64) = (4.0, 65_536.0);
 
-/// Whole-number pixel types of a frame.
+/// Whole-number pixel types of a frame. As [`Sample`], but always inlined: a call per channel costs
+/// more than the arithmetic.
 pub trait Depth: Sample {
     /// The number of full white.
     const WHITE: f32;
+    /// As `f32`, unscaled.
+    fn read(self) -> f32;
+    /// From `f32`, unscaled, rounded and clamped.
+    fn write(v: f32) -> Self;
 }
 impl Depth for u8 {
     const WHITE: f32 = 255.0;
+    #[inline(always)]
+    fn read(self) -> f32 {
+        f32::from(self)
+    }
+    #[inline(always)]
+    fn write(v: f32) -> Self {
+        (v + 0.5).clamp(0.0, Self::WHITE) as i32 as Self
+    }
 }
 impl Depth for u16 {
     const WHITE: f32 = 65_535.0;
+    #[inline(always)]
+    fn read(self) -> f32 {
+        f32::from(self)
+    }
+    #[inline(always)]
+    fn write(v: f32) -> Self {
+        (v + 0.5).clamp(0.0, Self::WHITE) as i32 as Self
+    }
+}
+
+/// Red, green, blue while they are computed with.
+pub(crate) type Colour = [f32; 3];
+
+/// `a + b * w`, channel by channel.
+#[inline(always)]
+pub(crate) fn add_scaled(a: Colour, b: Colour, w: f32) -> Colour {
+    [a[0] + b[0] * w, a[1] + b[1] * w, a[2] + b[2] * w]
+}
+
+/// `a * w`, channel by channel.
+#[inline(always)]
+pub(crate) fn scaled(a: Colour, w: f32) -> Colour {
+    [a[0] * w, a[1] * w, a[2] * w]
+}
+
+/// From `a` (at 0) to `b` (at 1), channel by channel.
+#[inline(always)]
+pub(crate) fn mix(a: Colour, b: Colour, t: f32) -> Colour {
+    add_scaled(scaled(a, 1.0 - t), b, t)
 }
 
 /// Where one face lies in a frame, and the square of it that a network sees.
@@ -127,8 +169,18 @@ pub struct FacePatch<'a> {
 
 impl FacePatch<'_> {
     pub(crate) fn check(&self) -> Result<(), Error> {
-        check_len("picture", &self.placement, self.placement.rgb_len(), self.rgb.len())?;
-        check_len("mask", &self.placement, self.placement.mask_len(), self.mask.len())
+        check_len(
+            "picture",
+            &self.placement,
+            self.placement.rgb_len(),
+            self.rgb.len(),
+        )?;
+        check_len(
+            "mask",
+            &self.placement,
+            self.placement.mask_len(),
+            self.mask.len(),
+        )
     }
 }
 

@@ -96,7 +96,11 @@ impl ColourSmoother {
             if !is_complete(frame) {
                 break;
             }
-            while self.known.front().is_some_and(|(f, _)| *f + self.window < frame) {
+            while self
+                .known
+                .front()
+                .is_some_and(|(f, _)| *f + self.window < frame)
+            {
                 self.known.pop_front();
                 self.given -= 1;
             }
