@@ -118,14 +118,17 @@ pub fn run(
         seen: BTreeMap::new(),
     };
     let (mut frames, mut with_face) = (0, 0);
-    while let Some(frame) = source.next()? {
+    loop {
+        let next = source.next();
+        // Before anything else: what was passed over at the end comes with the last answer.
+        for warning in source.take_warnings() {
+            ctx.warn(warning.to_string());
+        }
+        let Some(frame) = next? else { break };
         ctx.check_cancel()?;
         with_face += u64::from(pass.look(&frame)?);
         frames += 1;
         ctx.step(frames);
-        for warning in source.take_warnings() {
-            ctx.warn(warning.to_string());
-        }
     }
     let identities = pass
         .seen
@@ -144,6 +147,15 @@ pub fn run(
         faces,
         identities,
     })
+}
+
+/// A source without any face.
+pub(crate) fn no_face(frames: u64, input: &Path) -> JobError {
+    JobError::failed(format!(
+        "No face found in the {frames} frames of {}",
+        input.display()
+    ))
+    .with_hint("look whether the face is at least 60 pixels wide and turned to the camera")
 }
 
 struct Pass {

@@ -59,19 +59,24 @@ impl JobError {
         self
     }
 
+    /// With the causes of `error`. What the system answered stands in the message too: most people
+    /// never see the causes, and "cannot write" alone does not tell a full disk from a missing right.
     fn of(kind: JobErrorKind, error: &dyn Error, hint: Option<String>) -> Self {
-        let mut sources = Vec::new();
+        let mut out = Self::new(kind, error.to_string());
+        out.hint = hint;
         let mut at = error.source();
         while let Some(cause) = at {
-            sources.push(cause.to_string());
+            let text = cause.to_string();
+            if let Some(system) = cause.downcast_ref::<std::io::Error>() {
+                if !out.message.contains(&text) {
+                    out.message += &format!(": {text}");
+                }
+                out.hint = out.hint.or_else(|| system_hint(system));
+            }
+            out.sources.push(text);
             at = cause.source();
         }
-        Self {
-            kind,
-            message: error.to_string(),
-            hint,
-            sources,
-        }
+        out
     }
 }
 
@@ -121,8 +126,55 @@ pub(crate) fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) ->
         "Cannot {doing}: {error}\n  path: {}",
         path.display()
     ));
-    if error.kind() == std::io::ErrorKind::StorageFull {
-        out.hint = Some("free some space on that disk and start the command again".into());
-    }
+    out.hint = system_hint(error);
     out
+}
+
+/// What to do about the system's answers that a person can do something about.
+fn system_hint(error: &std::io::Error) -> Option<String> {
+    use std::io::ErrorKind;
+    let hint = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "free some space on that disk and start the command again"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "choose a folder that you may write to"
+        }
+        ErrorKind::NotFound => "check the spelling, and that the folder exists",
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::path::{Path, PathBuf};
+
+    use stockpot_core::picture::PictureError;
+
+    use super::*;
+
+    #[test]
+    fn the_systems_answer_stands_in_the_message_once() {
+        let picture = PictureError::Io {
+            action: "write",
+            path: PathBuf::from("a.png"),
+            source: ErrorKind::StorageFull.into(),
+        };
+        let error = JobError::from(picture);
+        assert_eq!(
+            error.message,
+            "Cannot write the picture a.png: no storage space"
+        );
+        assert_eq!(error.sources, ["no storage space"]);
+        assert!(error.hint.is_some_and(|h| h.contains("free some space")));
+
+        let told = io(
+            "make the folder",
+            Path::new("b"),
+            &ErrorKind::NotFound.into(),
+        );
+        assert_eq!(told.message.matches("entity not found").count(), 1);
+    }
 }

@@ -11,7 +11,7 @@ use stockpot_faceset::{
 };
 use stockpot_media::{ALL_FRAMES, FramePixels, VideoFrame};
 
-use crate::analyse::{self, Analysis, FoundFace};
+use crate::analyse::{self, Analysis, FoundFace, no_face};
 use crate::context::Context;
 use crate::error::{JobError, io};
 use crate::frames::FramesAhead;
@@ -87,14 +87,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         let start = std::time::Instant::now();
         let analysis = analyse::run(ctx, &models, input, ALL_FRAMES)?;
         if analysis.faces.is_empty() {
-            return Err(JobError::failed(format!(
-                "No face found in the {} frames of {}",
-                analysis.frames,
-                input.display()
-            ))
-            .with_hint(
-                "look whether the face is at least 60 pixels wide and turned to the camera",
-            ));
+            return Err(no_face(analysis.frames, input));
         }
         let selection = analysis.choose(&references);
         analyse::explain(ctx, &selection);

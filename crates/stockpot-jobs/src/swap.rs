@@ -12,10 +12,10 @@ use stockpot_faces::identity::{self, TrackIdentity};
 use stockpot_faces::{Embedding, TrackId};
 use stockpot_faceset::{Faceset, ops};
 use stockpot_library::Library;
-use stockpot_media::{Extent, OutputSettings, VideoFrame};
+use stockpot_media::{Extent, OutputSettings, SourceKind, VideoFrame, VideoWriter};
 use stockpot_model::{Family, Network, weights_file};
 
-use crate::analyse::{self, Analysis, SAME_PERSON};
+use crate::analyse::{self, Analysis, SAME_PERSON, no_face};
 use crate::context::Context;
 use crate::error::JobError;
 use crate::frames::FramesAhead;
@@ -88,11 +88,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     settings.convert.validate()?;
     let library = ctx.library()?;
     let (pair, decoder) = load_pair(&library, &settings.to)?;
-    if settings.output == settings.input {
-        return Err(JobError::usage(
-            "The output would replace the input: give another name",
-        ));
-    }
+    check_output(ctx, settings)?;
     let models = load(ctx)?;
     let references = references(&library, &settings.wanted)?;
     let range = settings
@@ -118,6 +114,57 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         frames_per_sec: analysis.frames as f64 / start.elapsed().as_secs_f64().max(1e-9),
         remarks,
     })
+}
+
+/// Looks at the output before the long first reading, so that nobody waits for that in vain.
+fn check_output(ctx: &Context, settings: &Settings) -> Result<(), JobError> {
+    if is_same_place(&settings.input, &settings.output) {
+        return Err(JobError::usage(format!(
+            "The output would replace the input {}",
+            settings.input.display()
+        ))
+        .with_hint("give the output another name"));
+    }
+    let wants_picture = |what: &str| match is_picture(&settings.output) {
+        true => Ok(()),
+        false => Err(JobError::usage(format!(
+            "{what} is a picture: let the output end in .png or .jpg"
+        ))),
+    };
+    if settings.preview.is_some() {
+        return wants_picture("A preview");
+    }
+    let opener = ctx.opener();
+    let info = opener.probe(&settings.input)?;
+    match info.kind {
+        SourceKind::Picture => wants_picture("The input"),
+        SourceKind::PictureFolder => Ok(()),
+        SourceKind::Video => {
+            // Makes its part files and opens the encoder; dropped, it takes them away again.
+            VideoWriter::create(&settings.output, &info, &output_settings(settings), &opener)?;
+            Ok(())
+        }
+    }
+}
+
+/// Whether two names lead to one file or folder.
+fn is_same_place(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        // One of them does not exist, usually the output.
+        _ => a == b,
+    }
+}
+
+fn output_settings(settings: &Settings) -> OutputSettings {
+    OutputSettings {
+        crf: settings.crf,
+        extent: match settings.frames {
+            Some(_) => Extent::Clip,
+            None => Extent::Whole,
+        },
+        ..OutputSettings::default()
+    }
 }
 
 /// Loads a person's decoder with the encoder state it was trained with: the one pair that is known
@@ -188,9 +235,11 @@ fn choose(
     if selection.kept.is_empty() {
         let (frames, input) = (analysis.frames, settings.input.display());
         let error = match &settings.wanted {
-            _ if analysis.faces.is_empty() => {
-                JobError::failed(format!("No face found in the {frames} frames of {input}"))
+            _ if frames == 0 && settings.frames.is_some() => {
+                JobError::usage(format!("None of the wanted frames is in {input}"))
+                    .with_hint("frames are counted from 0; give others with --frames A-B")
             }
+            _ if analysis.faces.is_empty() => no_face(frames, &settings.input),
             Wanted::Person(name) => JobError::failed(format!("`{name}` is not seen in {input}"))
                 .with_hint("leave --from out to take the person seen most, or use --face N"),
             Wanted::Nth(n) => JobError::failed(format!("There is no person number {n} in {input}"))
@@ -226,15 +275,7 @@ fn convert(
     swapper: &mut Swapper<'_>,
 ) -> Result<Vec<String>, JobError> {
     let opener = ctx.opener();
-    let output = OutputSettings {
-        crf: settings.crf,
-        extent: if settings.frames.is_some() {
-            Extent::Clip
-        } else {
-            Extent::Whole
-        },
-        ..OutputSettings::default()
-    };
+    let output = output_settings(settings);
     let mut frames = FramesAhead::open(&opener, &settings.input, range)?;
     let mut sink = Sink::begin(&settings.output, &analysis.info, &output, &opener)?;
     ctx.phase("swap", analysis.frames);
@@ -285,11 +326,6 @@ fn preview(
     swapper: &mut Swapper<'_>,
     count: u32,
 ) -> Result<Vec<String>, JobError> {
-    if !is_picture(&settings.output) {
-        return Err(JobError::usage(
-            "A preview is a picture: let the output end in .png or .jpg",
-        ));
-    }
     let faces = analysis.by_frame(tracks);
     let with_face: Vec<u64> = faces.keys().copied().collect();
     let count = (count as usize).min(with_face.len());

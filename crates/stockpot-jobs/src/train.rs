@@ -150,8 +150,30 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             "Stopped before the first step; nothing was changed",
         ));
     }
+    if outcome.steps == file.committed_at_step {
+        return Err(nothing_new(&file, outcome.stopped_by));
+    }
     let report = commit::commit(&library, &mut file, &trainer, &outcome, consents)?;
     Ok(reply(file, outcome, report, folder))
+}
+
+/// A run that went on and made no step: what it has learned is in the library already.
+fn nothing_new(file: &RunFile, stopped_by: StoppedBy) -> JobError {
+    let steps = file.committed_at_step;
+    if stopped_by == StoppedBy::Cancelled {
+        return JobError::cancelled(format!(
+            "Stopped before another step; the {steps} so far are in the library"
+        ));
+    }
+    JobError::usage(format!(
+        "Run {} has made its {steps} steps, and they are in the library",
+        file.run
+    ))
+    .with_hint(format!(
+        "let it go on with `stockpot train --resume {} --steps {}`",
+        file.run,
+        steps.saturating_mul(2)
+    ))
 }
 
 fn reply(
@@ -314,7 +336,8 @@ fn resume(
     run: &RunId,
     settings: &Settings,
 ) -> Result<Begun, JobError> {
-    let file = RunFile::load(library, run)?;
+    let mut file = RunFile::load(library, run)?;
+    file.catch_up(library)?;
     // Asked for again, so that a consent taken back while the run was away stops it.
     let consents = consents(library, &file.persons)?;
     let folder = library.run_dir(run);

@@ -77,4 +77,37 @@ impl RunFile {
         }
         serde_json::from_slice(&bytes).map_err(|e| broken(e.to_string()))
     }
+
+    /// Takes over what this run committed last, in case it was killed before it could note that.
+    ///
+    /// # Errors
+    /// If somebody else has committed since: at its end the run could not be committed.
+    pub(crate) fn catch_up(&mut self, library: &Library) -> Result<(), JobError> {
+        let now = library.starting_point(&self.persons)?;
+        if now == self.expected {
+            return Ok(());
+        }
+        let foreign = || {
+            JobError::failed(format!(
+                "Run {} cannot go on: others have changed the library since",
+                self.run
+            ))
+            .with_hint("begin a new run, which starts from what the library has now")
+        };
+        let encoder = library.current_encoder()?.ok_or_else(foreign)?.record;
+        let mut decoder_steps = BTreeMap::new();
+        for person in &self.persons {
+            let decoder = library.current_decoder(person)?.ok_or_else(foreign)?.record;
+            if encoder.run != self.run || decoder.run != self.run {
+                return Err(foreign());
+            }
+            decoder_steps.insert(person.clone(), decoder.steps);
+        }
+        let before = self.encoder_steps.saturating_sub(self.committed_at_step);
+        self.committed_at_step = encoder.steps.saturating_sub(before);
+        self.encoder_steps = encoder.steps;
+        self.decoder_steps = decoder_steps;
+        self.expected = now;
+        Ok(())
+    }
 }
