@@ -8,7 +8,7 @@
 
 use crate::gather::Gather;
 use crate::isa::Isa;
-use crate::pack::{PackedMatrix, panel_width};
+use crate::pack::{PackedMatrix, panel_width, panels_len, stored_width};
 use crate::rows::kernel_rows;
 
 /// The most columns that are folded. Eight numbers are moved at a time, so not above eight.
@@ -64,21 +64,31 @@ impl Fold {
 
     /// The matrix of the folded product.
     pub(crate) fn matrix(&self, gather: &Gather, matrix: &PackedMatrix) -> PackedMatrix {
-        let (width, depth) = (panel_width(matrix.isa), self.inner.depth());
-        let mut panels = vec![0.0; depth * width * self.inner.out_c.div_ceil(width)];
+        let (isa, depth, columns) = (matrix.isa, self.inner.depth(), self.inner.out_c);
+        let width = panel_width(isa);
+        let mut panels = vec![0.0; panels_len(isa, depth, columns)];
         // At most eight columns: all in the first panel of every instruction set.
-        for (d, row) in matrix.panels.chunks_exact(width).enumerate() {
-            let (tap, c) = (d / gather.in_c, d % gather.in_c);
-            let inner_row = tap / self.taps * gather.in_c + c;
-            for (n, v) in row.iter().enumerate().take(gather.out_c) {
+        let from_width = stored_width(isa, gather.out_c);
+        for (tap, rows) in matrix
+            .panels
+            .chunks_exact(from_width * gather.in_c)
+            .enumerate()
+        {
+            let first_row = tap / self.taps * gather.in_c;
+            for n in 0..gather.out_c {
                 let column = tap % self.taps * gather.out_c + n;
-                panels[(column / width * depth + inner_row) * width + column % width] = *v;
+                let panel = column / width * width;
+                let to_width = stored_width(isa, columns - panel);
+                let start = panel * depth + first_row * to_width + column - panel;
+                for (c, row) in rows.chunks_exact(from_width).enumerate() {
+                    panels[start + c * to_width] = row[n];
+                }
             }
         }
         PackedMatrix {
-            isa: matrix.isa,
+            isa,
             depth,
-            columns: self.inner.out_c,
+            columns,
             panels,
         }
     }

@@ -15,8 +15,8 @@ use crate::fold::{Fold, MOST_COLUMNS};
 use crate::gather::Gather;
 use crate::isa::vectorise;
 use crate::micro::{self, ForwardTile};
-use crate::pack::{PackedMatrix, panel_width};
-use crate::rows::{Border, RowStart, Runs, row_starts};
+use crate::pack::{PackedMatrix, panel_width, stored_width};
+use crate::rows::{Border, Runs, Stretch};
 
 /// Depth of a slice: 32 columns x 1536 x 4 bytes = 192 KiB of a 1 MiB second cache.
 const SLICE_DEPTH: usize = 1536;
@@ -253,16 +253,18 @@ impl<'a> Job<'a> {
         let isa = self.matrix.isa;
         let (rows_per_tile, width) = (micro::tile_rows(isa), panel_width(isa));
         let (runs, run_len) = (self.runs.len(), self.runs.channels());
-        let starts = row_starts(self.gather, rows);
+        let stretch = Stretch::new(self.gather, rows);
+        let starts = &stretch.starts;
         let mut border = Border::default();
-        let inputs = self.input_pointers(&starts, rows_per_tile, &mut border);
+        let inputs = self.input_pointers(&stretch, rows_per_tile, &mut border);
         let last_slice = self.slices.len() - 1;
         for (s, slice) in self.slices.iter().enumerate() {
             for panel in panels.clone() {
                 let column = panel * width;
                 let columns = width.min(self.gather.out_c - column);
                 let depth = slice.taps.start * run_len + slice.channels.start;
-                let start = (panel * self.matrix.depth + depth) * width;
+                let width = stored_width(isa, columns);
+                let start = column * self.matrix.depth + depth * width;
                 let bias = match self.epilogue.bias {
                     Some(bias) if s == last_slice => bias[column..].as_ptr(),
                     _ => std::ptr::null(),
@@ -291,7 +293,7 @@ impl<'a> Job<'a> {
                         },
                     };
                     // SAFETY: input pointers are those of `Runs` (the border is settled and not
-                    // changed since), the panel holds `depth * width` numbers from `start` on,
+                    // changed since), the panel goes on from `start` for the slice,
                     // output offsets lie inside `output` (`assert_output_fits`), and no other
                     // task has these rows and columns.
                     unsafe { micro::forward_tile(isa, &tile) };
@@ -301,25 +303,28 @@ impl<'a> Job<'a> {
     }
 
     /// Tile-major, run-major pointers to the input of each row; the last tile is filled up with
-    /// its last row.
+    /// zero rows.
     fn input_pointers(
         &self,
-        starts: &[RowStart],
+        stretch: &Stretch,
         rows_per_tile: usize,
         border: &mut Border,
     ) -> Vec<*const f32> {
-        let tiles = starts.len().div_ceil(rows_per_tile);
-        let mut pointers = vec![self.runs.zeros(); tiles * self.runs.len() * rows_per_tile];
+        let rows = stretch.starts.len();
         let tile_len = self.runs.len() * rows_per_tile;
-        for (i, rows) in starts.chunks(rows_per_tile).enumerate() {
-            for run in 0..self.runs.len() {
-                let first = i * tile_len + run * rows_per_tile;
-                for (r, start) in rows.iter().enumerate() {
-                    if let Some(input) = self.runs.read(start, run, first + r, border) {
-                        pointers[first + r] = input;
-                    }
-                }
-            }
+        // One run more than there is: the kernel asks for the next run's input ahead of time.
+        let len = rows.div_ceil(rows_per_tile) * tile_len + rows_per_tile;
+        let mut pointers = vec![self.runs.zeros(); len];
+        let tiles = (0..rows).step_by(rows_per_tile).enumerate();
+        let places: Vec<usize> = tiles
+            .flat_map(|(i, _)| (0..rows_per_tile).map(move |r| i * tile_len + r))
+            .collect();
+        for run in 0..self.runs.len() {
+            self.runs.each_input(stretch, run, border, |i, input| {
+                let place = places[i] + run * rows_per_tile;
+                pointers[place] = input;
+                place
+            });
         }
         border.settle(|place, copy| pointers[place] = copy);
         pointers

@@ -24,13 +24,15 @@ pub(crate) const MAX_TILE_ROWS: usize = 12;
 /// One tile of a forward product.
 #[derive(Clone, Copy)]
 pub(crate) struct ForwardTile {
-    /// `taps * tile_rows` pointers to at least `channels` numbers each (tap-major).
+    /// `(taps + 1) * tile_rows` pointers to at least `channels` numbers each (tap-major); the last
+    /// `tile_rows` of them are what is read next, and only fetched into the cache.
     pub inputs: *const *const f32,
     pub taps: usize,
     /// First channel of this slice of the depth, and how many.
     pub first_channel: usize,
     pub channels: usize,
-    /// `taps` runs of `channels * panel_width` numbers, `tap_stride` numbers apart.
+    /// `taps` runs of `channels` rows, `tap_stride` numbers apart; a row is as wide as
+    /// [`crate::pack::stored_width`] says for `columns`.
     pub panel: *const f32,
     pub tap_stride: usize,
     /// `rows` pointers to at least `columns` numbers each.
@@ -154,10 +156,14 @@ mod x86 {
         if left == 16 { !0 } else { (1u16 << left) - 1 }
     }
 
+    /// Cache lines of each row's next run that are asked for in advance; the processor follows
+    /// longer ones by itself.
+    const FETCH_LINES: usize = 4;
+
     /// `ROWS` x `16 REGS` accumulators.
     ///
     /// # Safety
-    /// As [`super::forward_tile`]; the panel is 32 columns wide.
+    /// As [`super::forward_tile`]; the panel is `16 REGS` columns wide.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     pub(super) unsafe fn forward_512<const ROWS: usize, const REGS: usize>(tile: &ForwardTile) {
         // SAFETY: pointers hold what `ForwardTile` says; columns are masked on the way out.
@@ -167,11 +173,18 @@ mod x86 {
                 let rows: [*const f32; ROWS] = std::array::from_fn(|r| {
                     (*tile.inputs.add(t * ROWS + r)).add(tile.first_channel)
                 });
+                for r in 0..ROWS {
+                    let next = *tile.inputs.add((t + 1) * ROWS + r);
+                    let next = next.wrapping_add(tile.first_channel);
+                    for line in 0..FETCH_LINES.min(tile.channels.div_ceil(16)) {
+                        _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(16 * line).cast());
+                    }
+                }
                 let mut b = tile.panel.add(t * tile.tap_stride);
                 for c in 0..tile.channels {
                     let cols: [__m512; REGS] =
                         std::array::from_fn(|j| _mm512_loadu_ps(b.add(16 * j)));
-                    b = b.add(32);
+                    b = b.add(16 * REGS);
                     for r in 0..ROWS {
                         let a = _mm512_set1_ps(*rows[r].add(c));
                         for j in 0..REGS {

@@ -14,6 +14,21 @@ pub(crate) const fn panel_width(isa: Isa) -> usize {
     }
 }
 
+/// Columns that a panel holds in memory when `columns_left` are left for it. The last panel is narrower where
+/// one register is enough.
+pub(crate) const fn stored_width(isa: Isa, columns_left: usize) -> usize {
+    match isa {
+        Isa::Avx512 if columns_left <= 16 => 16,
+        _ => panel_width(isa),
+    }
+}
+
+/// Length of all panels of a matrix.
+pub(crate) fn panels_len(isa: Isa, depth: usize, columns: usize) -> usize {
+    let before = columns.saturating_sub(1) / panel_width(isa) * panel_width(isa);
+    depth * (before + stored_width(isa, columns - before))
+}
+
 /// Where element `(tap, channel, column)` of a matrix lies in a weight slice:
 /// `tap_offsets[tap] + channel * channel_stride + column * column_stride`.
 #[derive(Debug, Clone)]
@@ -81,8 +96,8 @@ impl PackedMatrix {
         self.depth = source.tap_offsets.len() * source.channels;
         self.columns = source.columns;
         let panel_len = self.depth * width;
-        let panels = source.columns.div_ceil(width);
-        self.panels.resize(panel_len * panels, 0.0);
+        self.panels
+            .resize(panels_len(self.isa, self.depth, self.columns), 0.0);
         if panel_len == 0 {
             return;
         }
@@ -92,6 +107,7 @@ impl PackedMatrix {
             .for_each(|(p, panel)| {
                 let first = p * width;
                 let valid = width.min(source.columns - first);
+                let width = stored_width(self.isa, valid);
                 for (t, base) in source.tap_offsets.iter().enumerate() {
                     let rows = &mut panel[t * source.channels * width..][..source.channels * width];
                     pack_tap(

@@ -24,27 +24,40 @@ pub(crate) struct RowStart {
     pub output: usize,
 }
 
-/// [`RowStart`] of a stretch of positions.
-pub(crate) fn row_starts(gather: &Gather, rows: Range<usize>) -> Vec<RowStart> {
-    let (mut picture, mut gy, mut gx) = gather.position(rows.start);
-    rows.map(|_| {
-        let (y, x) = (gy * gather.stride, gx * gather.stride);
-        let start = RowStart {
-            base: (((picture * gather.in_h + y) * gather.in_w + x) * gather.in_c) as isize,
-            y: y as isize,
-            x: x as isize,
-            output: gather.output_at((picture, gy, gx)),
-        };
-        gx += 1;
-        if gx == gather.grid_w {
-            (gy, gx) = (gy + 1, 0);
+/// A stretch of positions.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    /// Its positions.
+    pub starts: Vec<RowStart>,
+    /// The same in grid rows: indices into `starts`.
+    lines: Vec<Range<usize>>,
+}
+
+impl Stretch {
+    /// Positions `rows` of a gather.
+    pub(crate) fn new(gather: &Gather, rows: Range<usize>) -> Self {
+        let (mut starts, mut lines) = (Vec::with_capacity(rows.len()), Vec::new());
+        let (mut picture, mut gy, mut gx) = gather.position(rows.start);
+        while starts.len() < rows.len() {
+            let first = starts.len();
+            let count = (gather.grid_w - gx).min(rows.len() - first);
+            let (y, x) = (gy * gather.stride, gx * gather.stride);
+            let base = ((picture * gather.in_h + y) * gather.in_w + x) * gather.in_c;
+            let output = gather.output_at((picture, gy, gx));
+            starts.extend((0..count).map(|i| RowStart {
+                base: (base + i * gather.stride * gather.in_c) as isize,
+                y: y as isize,
+                x: (x + i * gather.stride) as isize,
+                output: output + i * gather.out_step * gather.out_c,
+            }));
+            lines.push(first..first + count);
+            (gx, gy) = (0, gy + 1);
             if gy == gather.grid_h {
                 (picture, gy) = (picture + 1, 0);
             }
         }
-        start
-    })
-    .collect()
+        Self { starts, lines }
+    }
 }
 
 /// The taps of each kernel row as one, where they are adjacent: the number of taps in a row and
@@ -129,39 +142,73 @@ impl<'a> Runs<'a> {
         self.joined * self.gather.in_c
     }
 
-    /// The input of `run` at `start`, if any of it lies inside the picture. Where only a part
-    /// does, a padded copy goes to `border` for `place` and the pointer is to be settled.
-    #[inline]
-    pub(crate) fn read(
+    /// Calls `put(index, pointer)` for the input of `run` at each position of `stretch` where any
+    /// of it lies inside the picture. Where only a part does, a padded copy goes to `border`, for
+    /// the place that `put` returns, and that pointer is to be settled.
+    pub(crate) fn each_input(
+        &self,
+        stretch: &Stretch,
+        run: usize,
+        border: &mut Border,
+        mut put: impl FnMut(usize, *const f32) -> usize,
+    ) {
+        let g = self.gather;
+        let [dy, dx] = self.starts[run];
+        let offset = (dy * g.in_w as isize + dx) * g.in_c as isize;
+        let last_x = g.in_w as isize - self.joined as isize - dx;
+        for line in &stretch.lines {
+            let starts = &stretch.starts[line.clone()];
+            let y = starts[0].y + dy;
+            if y < 0 || y >= g.in_h as isize {
+                continue;
+            }
+            let before = starts.iter().take_while(|s| s.x < -dx).count();
+            let inner = &starts[before..];
+            let behind = inner.iter().rev().take_while(|s| s.x > last_x).count();
+            let (inner, after) = inner.split_at(inner.len() - behind);
+            for (i, start) in starts[..before].iter().enumerate() {
+                self.put_border(start, run, border, |p| put(line.start + i, p));
+            }
+            if let (Some(first), Some(last)) = (inner.first(), inner.last()) {
+                let from = (first.base + offset) as usize;
+                let end = (last.base + offset) as usize + self.channels();
+                let (input, step) = (self.input[from..end].as_ptr(), g.stride * g.in_c);
+                for i in 0..inner.len() {
+                    put(line.start + before + i, input.wrapping_add(i * step));
+                }
+            }
+            for (i, start) in after.iter().enumerate() {
+                let index = line.start + before + inner.len() + i;
+                self.put_border(start, run, border, |p| put(index, p));
+            }
+        }
+    }
+
+    /// A run that does not lie inside the picture's columns.
+    fn put_border(
         &self,
         start: &RowStart,
         run: usize,
-        place: usize,
         border: &mut Border,
-    ) -> Option<*const f32> {
+        put: impl FnOnce(*const f32) -> usize,
+    ) {
         let g = self.gather;
         let [dy, dx] = self.starts[run];
-        let (y, x) = (start.y + dy, start.x + dx);
-        if y < 0 || y >= g.in_h as isize {
-            return None;
-        }
-        let offset = start.base + (dy * g.in_w as isize + dx) * g.in_c as isize;
-        if x >= 0 && x + self.joined as isize <= g.in_w as isize {
-            return Some(self.input[offset as usize..][..self.channels()].as_ptr());
-        }
+        let x = start.x + dx;
         // Pixels of the run that lie inside.
         let first = (-x).clamp(0, self.joined as isize);
         let end = (g.in_w as isize - x).clamp(first, self.joined as isize);
         if first == end {
-            return None;
+            return;
         }
-        let from = (offset + first * g.in_c as isize) as usize;
+        let offset = start.base + (dy * g.in_w as isize + dx + first) * g.in_c as isize;
         let (first, end) = (first as usize * g.in_c, end as usize * g.in_c);
         let len = border.numbers.len();
-        border.places.push(place);
         border.numbers.resize(len + self.channels(), 0.0);
-        border.numbers[len + first..len + end].copy_from_slice(&self.input[from..][..end - first]);
-        Some(self.zeros.as_ptr())
+        border.numbers[len + first..len + end]
+            .copy_from_slice(&self.input[offset as usize..][..end - first]);
+        let place = put(self.zeros.as_ptr());
+        border.places.push(place);
     }
 
     /// What stands for a run that lies outside the picture.

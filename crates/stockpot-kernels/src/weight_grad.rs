@@ -16,7 +16,7 @@ use crate::gather::Gather;
 use crate::isa::Isa;
 use crate::micro::{self, OuterTile};
 use crate::pack::panel_width;
-use crate::rows::{Border, Runs, row_starts};
+use crate::rows::{Border, Runs, Stretch};
 
 /// Positions of a block.
 const BLOCK_ROWS: usize = 256;
@@ -156,13 +156,13 @@ impl<'a> Job<'a> {
 
     /// Sums positions `rows` into gradient rows `depth` (a row is one channel of one tap).
     fn run(&self, rows: std::ops::Range<usize>, depth: std::ops::Range<usize>, grad: &Shared) {
-        let len = self.runs.channels();
+        let (len, out_c) = (self.runs.channels(), self.gather.out_c);
         let mut pairs = Vec::with_capacity(BLOCK_ROWS);
         let mut border = Border::default();
         let mut spread = Vec::new();
         for first in rows.clone().step_by(BLOCK_ROWS) {
             let block = first..rows.end.min(first + BLOCK_ROWS);
-            let starts = row_starts(self.gather, block.clone());
+            let stretch = Stretch::new(self.gather, block.clone());
             if let Some((fold, unfolded)) = self.fold {
                 fold.spread(unfolded, block, self.grad_output, &mut spread);
             }
@@ -173,15 +173,14 @@ impl<'a> Job<'a> {
                 }
                 pairs.clear();
                 border.clear();
-                for (i, start) in starts.iter().enumerate() {
-                    if let Some(x) = self.runs.read(start, run, pairs.len(), &mut border) {
-                        let dy = match self.fold {
-                            Some(_) => &spread[i * self.gather.out_c..][..self.gather.out_c],
-                            None => &self.grad_output[start.output..][..self.gather.out_c],
-                        };
-                        pairs.push((x, dy.as_ptr()));
-                    }
-                }
+                self.runs.each_input(&stretch, run, &mut border, |i, x| {
+                    let dy = match self.fold {
+                        Some(_) => &spread[i * out_c..][..out_c],
+                        None => &self.grad_output[stretch.starts[i].output..][..out_c],
+                    };
+                    pairs.push((x, dy.as_ptr()));
+                    pairs.len() - 1
+                });
                 border.settle(|place, copy| pairs[place].0 = copy);
                 let first = channels.start - run * len;
                 self.tiles(&pairs, run * len, first..first + channels.len(), grad);
