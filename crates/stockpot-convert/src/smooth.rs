@@ -153,8 +153,8 @@ fn average(
         total += weight;
         for c in 0..3 {
             level[c] += weight * s.level_log[c];
-            for k in 0..3 {
-                planes[c][k] += weight * s.match_log[c][k];
+            for (sum, v) in planes[c].iter_mut().zip(s.match_log[c]) {
+                *sum += weight * v;
             }
         }
     }

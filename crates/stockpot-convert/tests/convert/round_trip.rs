@@ -100,7 +100,7 @@ fn sixteen_bits_stay_outside_and_are_used_inside() {
     for y in 0..SIZE.height {
         for x in 0..SIZE.width {
             if (left..right).contains(&x) && (top..bottom).contains(&y) {
-                fine += usize::from(after.pixel(x, y)[0] % 257 != 0);
+                fine += usize::from(!after.pixel(x, y)[0].is_multiple_of(257));
             } else {
                 assert_eq!(before.pixel(x, y), after.pixel(x, y));
             }
