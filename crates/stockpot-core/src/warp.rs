@@ -16,25 +16,31 @@ pub trait Sample: Copy + Default + Send + Sync {
 }
 
 impl Sample for u8 {
+    #[inline]
     fn to_f32(self) -> f32 {
         f32::from(self)
     }
+    #[inline]
     fn from_f32(v: f32) -> Self {
         (v + 0.5).clamp(0.0, 255.0) as u8
     }
 }
 impl Sample for u16 {
+    #[inline]
     fn to_f32(self) -> f32 {
         f32::from(self)
     }
+    #[inline]
     fn from_f32(v: f32) -> Self {
         (v + 0.5).clamp(0.0, 65535.0) as u16
     }
 }
 impl Sample for f32 {
+    #[inline]
     fn to_f32(self) -> f32 {
         self
     }
+    #[inline]
     fn from_f32(v: f32) -> Self {
         v
     }
