@@ -201,7 +201,11 @@ mod x86 {
                 } else {
                     _mm512_maskz_loadu_ps(mask, tile.bias.add(16 * j))
                 };
-                for (r, row) in acc.iter().enumerate().take(tile.rows) {
+                // Unrolled with a test rather than cut short, so that sums stay in registers.
+                for (r, row) in acc.iter().enumerate() {
+                    if r >= tile.rows {
+                        continue;
+                    }
                     let out = (*tile.outputs.add(r)).wrapping_add(16 * j);
                     let mut v = _mm512_add_ps(row[j], bias);
                     if tile.add {
