@@ -46,12 +46,13 @@ const OURS: [(&str, &[&str]); 12] = [
 const GENERAL: [&str; 5] = ["rayon", "serde", "serde_json", "tempfile", "thiserror"];
 
 /// Every other outside dependency with the crates that are its home.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("blake3", &["stockpot-library", "stockpot-train"]),
     ("clap", &["stockpot-cli"]),
     ("ctrlc", &["stockpot-cli"]),
     ("ffmpeg-next", &["stockpot-media"]),
     ("flate2", &["stockpot-faces"]),
+    ("hdf5-pure", &["stockpot-library"]),
     ("image", &["stockpot-core"]),
     ("indicatif", &["stockpot-cli"]),
     ("memmap2", &["stockpot-faceset"]),

@@ -157,6 +157,40 @@ pub enum Error {
         /// The kind it has.
         found: String,
     },
+    /// A folder without the three files of a model of 2018.
+    #[error("This folder has no {}; of Keras weights it has {}: {}", list(missing), list_or(found, "none"), dir.display())]
+    NoLegacyFiles {
+        /// The files that are not there.
+        missing: Vec<String>,
+        /// Files ending in `.h5` that are there, at most 12 of them.
+        found: Vec<String>,
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A file that does not read as Keras weights.
+    #[error("This file cannot be read as Keras weights: {reason}: {}", path.display())]
+    BadLegacyFile {
+        /// What is wrong.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Keras weights of another network than the one of 2018.
+    #[error("These are weights of {what}, which cannot be imported; seen: {seen}: {}", path.display())]
+    OtherLegacyNetwork {
+        /// The network, by name where it is known.
+        what: String,
+        /// What tells it.
+        seen: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder to be written that holds something.
+    #[error("A new or empty folder is wanted, this one is not: {}", dir.display())]
+    LegacyFolderTaken {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Bytes beyond the limit of their kind.
     #[error("The {what} has {found_bytes} bytes, at most {limit_bytes} are allowed")]
     TooLarge {
@@ -351,6 +385,19 @@ impl Error {
             Self::DamagedLibraryFile { .. } => {
                 "`docs/formats/library.md` shows what this file must hold; it can be written again by hand".into()
             }
+            Self::NoLegacyFiles { found, .. } if found.iter().any(|f| f.starts_with("IAE_")) => {
+                "IAE models have intermediate layers that stockpot does not know; only folders with encoder.h5, decoder_A.h5 and decoder_B.h5 can be imported".into()
+            }
+            Self::NoLegacyFiles { .. } => {
+                "name the folder that holds encoder.h5, decoder_A.h5 and decoder_B.h5; files of the same network under other names, such as original_encoder.h5, can be copied under these".into()
+            }
+            Self::BadLegacyFile { .. } => {
+                "take the file from another copy of the folder; the old programs left torn files when they were stopped while saving".into()
+            }
+            Self::OtherLegacyNetwork { .. } => {
+                "only the network of 2018 with 2 to 5 layers can be imported (FakeApp, OpenFaceSwap, faceswap's Original and LowMem); nothing was changed".into()
+            }
+            Self::LegacyFolderTaken { .. } => "name a folder that does not exist yet".into(),
             Self::TooLarge { .. }
             | Self::WrongKind { .. }
             | Self::Cancelled

@@ -16,6 +16,7 @@ mod consent;
 mod disk;
 mod error;
 mod layout;
+pub mod legacy;
 mod library;
 mod lock;
 mod log;

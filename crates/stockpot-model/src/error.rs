@@ -7,7 +7,7 @@ use crate::family::Family;
 pub enum Error {
     /// The user named a network that does not exist.
     #[error(
-        "`{name}` is no network: accepted are comb-s-64, comb-s-96, comb-s-128 and classic-LxN (such as classic-4x1024, L 2 to 5, N 16 to 4096)"
+        "`{name}` is no network: accepted are comb-s-64, comb-s-96, comb-s-128 and classic-LxN (such as classic-4x1024, L 2 to 5, N 16 to 4096; with all widths divided by 8: classic-4x128d8)"
     )]
     UnknownFamily {
         /// What was asked for.

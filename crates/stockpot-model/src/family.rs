@@ -22,8 +22,11 @@ pub enum Kind {
     Classic {
         /// Stride-2 convolutions of the encoder (FakeApp's "Layers"), 2 to 5.
         layers: u8,
-        /// Width of the first dense layer (FakeApp's "Nodes").
+        /// Width of the first dense layer (FakeApp's "Nodes"), 16 to 4096.
         nodes: u16,
+        /// What every other width is divided by: 1 for the network itself, 2, 4, 8, 16 or 32 for
+        /// its small copies.
+        divisor: u8,
     },
 }
 
@@ -45,6 +48,7 @@ impl Family {
         kind: Kind::Classic {
             layers: 4,
             nodes: 1024,
+            divisor: 1,
         },
         resolution: 64,
     };
@@ -67,16 +71,26 @@ impl Family {
     /// A classic network.
     ///
     /// # Errors
-    /// [`Error::UnknownFamily`] outside 2 to 5 layers or 16 to 4096 nodes.
-    pub fn classic(layers: u8, nodes: u16) -> Result<Self, Error> {
-        if !(2..=5).contains(&layers) || !(16..=4096).contains(&nodes) {
-            return Err(Error::UnknownFamily {
-                name: format!("classic-{layers}x{nodes}"),
-            });
-        }
-        Ok(Self {
-            kind: Kind::Classic { layers, nodes },
+    /// [`Error::UnknownFamily`] outside 2 to 5 layers or 16 to 4096 nodes, or if the divisor is not
+    /// a power of two up to 32.
+    pub fn classic(layers: u8, nodes: u16, divisor: u8) -> Result<Self, Error> {
+        let family = Self {
+            kind: Kind::Classic {
+                layers,
+                nodes,
+                divisor,
+            },
             resolution: 64,
+        };
+        let known = (2..=5).contains(&layers)
+            && (16..=4096).contains(&nodes)
+            && divisor.is_power_of_two()
+            && divisor <= 32;
+        if known {
+            return Ok(family);
+        }
+        Err(Error::UnknownFamily {
+            name: family.to_string(),
         })
     }
 
@@ -100,7 +114,17 @@ impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Kind::Comb(CombSize::S) => write!(f, "comb-s-{}", self.resolution),
-            Kind::Classic { layers, nodes } => write!(f, "classic-{layers}x{nodes}"),
+            Kind::Classic {
+                layers,
+                nodes,
+                divisor,
+            } => {
+                write!(f, "classic-{layers}x{nodes}")?;
+                match divisor {
+                    1 => Ok(()),
+                    divisor => write!(f, "d{divisor}"),
+                }
+            }
         }
     }
 }
@@ -117,9 +141,17 @@ impl FromStr for Family {
         }
         let rest = text.strip_prefix("classic-").ok_or_else(unknown)?;
         let (layers, nodes) = rest.split_once('x').ok_or_else(unknown)?;
+        let (nodes, divisor) = nodes.split_once('d').unwrap_or((nodes, "1"));
         let layers = layers.parse().map_err(|_| unknown())?;
         let nodes = nodes.parse().map_err(|_| unknown())?;
-        Self::classic(layers, nodes).map_err(|_| unknown())
+        let divisor = divisor.parse().map_err(|_| unknown())?;
+        let family = Self::classic(layers, nodes, divisor).map_err(|_| unknown())?;
+        // One name per network: no leading zeros, no `d1`.
+        if family.to_string() == text {
+            Ok(family)
+        } else {
+            Err(unknown())
+        }
     }
 }
 
@@ -142,7 +174,9 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for family in Family::COMB.into_iter().chain([Family::CLASSIC]) {
+        let small = Family::classic(4, 128, 8).unwrap();
+        assert_eq!(small.to_string(), "classic-4x128d8");
+        for family in Family::COMB.into_iter().chain([Family::CLASSIC, small]) {
             assert_eq!(family.to_string().parse::<Family>().unwrap(), family);
         }
         for bad in [
@@ -151,6 +185,10 @@ mod tests {
             "classic-9x1024",
             "classic-4",
             "classic-4x70000",
+            "classic-4x128d3",
+            "classic-4x128d64",
+            "classic-4x128d1",
+            "classic-04x128",
             "x",
         ] {
             assert!(bad.parse::<Family>().is_err(), "{bad}");

@@ -24,9 +24,14 @@ impl Network {
                 comb::encoder(size, resolution),
                 comb::decoder(size, resolution),
             ),
-            Kind::Classic { layers, nodes } => {
-                (classic::encoder(layers, nodes), classic::decoder())
-            }
+            Kind::Classic {
+                layers,
+                nodes,
+                divisor,
+            } => (
+                classic::encoder(layers, nodes, divisor),
+                classic::decoder(divisor),
+            ),
         };
         Self {
             family,

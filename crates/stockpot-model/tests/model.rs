@@ -16,12 +16,18 @@ fn noise(n: usize, purpose: &str) -> Vec<f32> {
 #[test]
 fn classic_has_the_parameters_of_2018() {
     let count = |layers, nodes| {
-        let net = Network::new(Family::classic(layers, nodes).unwrap());
+        let net = Network::new(Family::classic(layers, nodes, 1).unwrap());
         (net.encoder_layout().len(), net.decoder_layout().len())
     };
     assert_eq!(count(4, 1024), (69_662_976, 6_199_747));
     assert_eq!(count(4, 256).0, 44_496_384);
     assert_eq!(count(3, 512).0, 48_165_632);
+    // Divided by 8: 5*5*3*16+16, 5*5*16*32+32, 5*5*32*64+64, 5*5*64*128+128, 2048*128+128,
+    // 128*2048+2048, 3*3*128*256+256; and 3*3*64*128+128, 3*3*32*64+64, 3*3*16*32+32, 5*5*8*3+3.
+    let small = Network::new(Family::classic(4, 128, 8).unwrap());
+    assert_eq!(small.encoder_layout().len(), 1_091_872);
+    assert_eq!(small.decoder_layout().len(), 97_595);
+    assert_eq!(small.encoder().output_shape(), Shape::new(8, 8, 64));
     let net = Network::new(Family::CLASSIC);
     assert_eq!(net.encoder().output_shape(), Shape::new(8, 8, 512));
     assert_eq!(net.decoder().output_shape(), Shape::new(64, 64, 3));
