@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// What a library holds, and whether it is whole
     #[command(subcommand)]
     Library(LibraryCommand),
+    /// Model folders of 2018: encoder.h5, decoder_A.h5, decoder_B.h5
+    #[command(subcommand)]
+    Legacy(LegacyCommand),
     /// The face models of others that stockpot needs
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -322,6 +325,26 @@ pub(crate) enum LibraryCommand {
     },
     /// Hash every object again and follow every record
     Verify,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LegacyCommand {
+    /// Take a folder of FakeApp, OpenFaceSwap or the old scripts into the library
+    Import(LegacyArgs),
+    /// Write two persons as a folder that the old programs and Keras 2 load
+    Export(LegacyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LegacyArgs {
+    /// The folder
+    pub(crate) dir: PathBuf,
+    /// The person of decoder_A.h5
+    #[arg(long, value_name = "NAME")]
+    pub(crate) a: PersonName,
+    /// The person of decoder_B.h5
+    #[arg(long, value_name = "NAME")]
+    pub(crate) b: PersonName,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,8 +10,8 @@ use stockpot_core::CancelToken;
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
-    Cli, Command, Consent, ExtractArgs, FaceOrder, FacesCommand, LibraryCommand, ModelsCommand,
-    PersonCommand, Start, SwapArgs, TrainArgs,
+    Cli, Command, Consent, ExtractArgs, FaceOrder, FacesCommand, LegacyArgs, LegacyCommand,
+    LibraryCommand, ModelsCommand, PersonCommand, Start, SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -35,6 +35,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
         Command::Train(args) => train(&session, args),
         Command::Swap(args) => swap(&session, args),
         Command::Library(command) => library(&session, command),
+        Command::Legacy(command) => legacy(&session, command),
         Command::Models(command) => models(&session, command),
         Command::Doctor => session.job(|ctx| Ok(jobs::doctor::run(ctx))),
     }
@@ -222,6 +223,22 @@ fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
         convert,
     };
     session.job(|ctx| jobs::swap::run(ctx, &settings))
+}
+
+fn legacy(session: &Session<'_>, command: LegacyCommand) -> Result<ExitCode, Failure> {
+    let settings = |args: LegacyArgs| jobs::legacy::Settings {
+        dir: args.dir,
+        a: args.a,
+        b: args.b,
+    };
+    match command {
+        LegacyCommand::Import(args) => {
+            session.job(|ctx| jobs::legacy::import(ctx, &settings(args)))
+        }
+        LegacyCommand::Export(args) => {
+            session.job(|ctx| jobs::legacy::export(ctx, &settings(args)))
+        }
+    }
 }
 
 fn models(session: &Session<'_>, command: ModelsCommand) -> Result<ExitCode, Failure> {

@@ -14,7 +14,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// Every command that can be asked for help.
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 27] = [
     "init",
     "person",
     "person add",
@@ -34,6 +34,9 @@ const COMMANDS: [&str; 24] = [
     "library log",
     "library show",
     "library verify",
+    "legacy",
+    "legacy import",
+    "legacy export",
     "models",
     "models install",
     "models list",

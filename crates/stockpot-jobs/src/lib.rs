@@ -14,6 +14,7 @@ pub mod extract;
 pub mod faces;
 mod frames;
 pub mod init;
+pub mod legacy;
 pub mod library;
 pub mod models;
 pub mod person;

@@ -331,6 +331,23 @@ fn tiny_file(odd: &Odd) -> Vec<u8> {
     odd_file(&shapes, &numbers(count(&shapes), 0.5), odd)
 }
 
+/// Written by h5py 2.7 with the old file format; `testdata/keras_tiny.py` made it.
+const BY_H5PY: &[u8] = include_bytes!("../../testdata/keras_tiny.h5");
+
+#[test]
+fn a_file_by_h5py_is_read_in_keras_order() {
+    let weights = hdf5::open(BY_H5PY.to_vec()).unwrap();
+    assert_eq!(weights.backend.as_deref(), Some("tensorflow"));
+    assert_eq!(weights.keras_version.as_deref(), Some("2.1.2"));
+    let shapes: [&[usize]; 4] = [&[2, 2, 3, 2], &[2], &[4, 3], &[3]];
+    assert_eq!(weights.shapes(), shapes);
+    let numbers = weights.read_all().unwrap();
+    // numpy's RandomState(0) begins so; biases count up.
+    assert_eq!(numbers[..2], [0.548_813_5, 0.715_189_34]);
+    assert_eq!(numbers[24..26], [0.0, 1.0]);
+    assert_eq!(numbers[38..], [0.0, 1.0, 2.0]);
+}
+
 #[test]
 fn damaged_files_end_in_an_answer() {
     let mut answers = 0;
@@ -345,15 +362,12 @@ fn damaged_files_end_in_an_answer() {
         });
         answers += usize::from(read.is_err());
     };
-    for odd in [
-        PLAIN,
-        Odd {
-            split: true,
-            compressed: true,
-            ..PLAIN
-        },
-    ] {
-        let good = tiny_file(&odd);
+    let split = Odd {
+        split: true,
+        compressed: true,
+        ..PLAIN
+    };
+    for good in [BY_H5PY.to_vec(), tiny_file(&PLAIN), tiny_file(&split)] {
         for cut in (0..good.len()).step_by(13) {
             look(good[..cut].to_vec());
         }
