@@ -2,9 +2,11 @@
 //! convolution taken apart into phases.
 
 use crate::gather::Gather;
+use crate::isa::Isa;
 use crate::matmul::{Epilogue, matmul};
 use crate::pack::{PackSource, PackedMatrix};
-use crate::weight_grad::weight_grad;
+use crate::precision::Precision;
+use crate::weight_grad::weight_grad_in;
 
 /// What follows a linear layer, fused into its store.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -330,10 +332,22 @@ impl UpConvShape {
 
     /// Adds the phase-weight gradient (`[phase, tap, in_c, out_c]`).
     pub fn phase_grad(&self, input: &[f32], grad_output: &[f32], phase_grad: &mut [f32]) {
+        self.phase_grad_in(Precision::F32, input, grad_output, phase_grad);
+    }
+
+    /// [`UpConvShape::phase_grad`] with both inputs rounded to `precision`.
+    pub fn phase_grad_in(
+        &self,
+        precision: Precision,
+        input: &[f32],
+        grad_output: &[f32],
+        phase_grad: &mut [f32],
+    ) {
         let len = 4 * self.in_c * self.out_c;
         for phase in 0..4 {
             let part = &mut phase_grad[phase * len..][..len];
-            weight_grad(&self.forward(phase), input, grad_output, part);
+            let gather = self.forward(phase);
+            weight_grad_in(Isa::best(), precision, &gather, input, grad_output, part);
         }
     }
 }

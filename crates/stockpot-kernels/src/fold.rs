@@ -8,7 +8,8 @@
 
 use crate::gather::Gather;
 use crate::isa::Isa;
-use crate::pack::{PackedMatrix, panel_width, panels_len, stored_width};
+use crate::micro::Cell;
+use crate::pack::{panel_width, panels_len, stored_width};
 use crate::rows::kernel_rows;
 
 /// The most columns that are folded. Eight numbers are moved at a time, so not above eight.
@@ -62,18 +63,15 @@ impl Fold {
         })
     }
 
-    /// The matrix of the folded product.
-    pub(crate) fn matrix(&self, gather: &Gather, matrix: &PackedMatrix) -> PackedMatrix {
-        let (isa, depth, columns) = (matrix.isa, self.inner.depth(), self.inner.out_c);
+    /// The panels of the folded product.
+    pub(crate) fn panels<T: Cell>(&self, gather: &Gather, isa: Isa, unfolded: &[T]) -> Vec<T> {
+        let (depth, columns) = (self.inner.depth(), self.inner.out_c);
         let width = panel_width(isa);
-        let mut panels = vec![0.0; panels_len(isa, depth, columns)];
+        let mut panels = vec![T::ZERO; panels_len(isa, depth, columns)];
         // At most eight columns: all in the first panel of every instruction set.
         let from_width = stored_width(isa, gather.out_c);
-        for (tap, rows) in matrix
-            .panels
-            .chunks_exact(from_width * gather.in_c)
-            .enumerate()
-        {
+        let taps = unfolded.chunks_exact(from_width * gather.in_c);
+        for (tap, rows) in taps.enumerate() {
             let first_row = tap / self.taps * gather.in_c;
             for n in 0..gather.out_c {
                 let column = tap % self.taps * gather.out_c + n;
@@ -85,12 +83,7 @@ impl Fold {
                 }
             }
         }
-        PackedMatrix {
-            isa,
-            depth,
-            columns,
-            panels,
-        }
+        panels
     }
 
     /// Adds up one grid row: `sums` are the folded columns of its `in_w` input pixels, followed by

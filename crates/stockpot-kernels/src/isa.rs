@@ -55,6 +55,20 @@ impl Isa {
     }
 }
 
+/// Whether this processor multiplies `bf16` by itself (AVX-512 BF16: Zen 4, Cooper Lake, Sapphire
+/// Rapids and later). Elsewhere [`crate::Precision::Bf16`] is emulated, for tests and not for use.
+pub fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        static FOUND: OnceLock<bool> = OnceLock::new();
+        *FOUND.get_or_init(|| Isa::best() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16"))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
 /// Runs `work` compiled for the best instruction set here, so that plain loops inside it are
 /// vectorised with wide registers. `work` should be small and `#[inline]`-able.
 ///

@@ -19,6 +19,7 @@ pub mod matmul;
 mod micro;
 pub mod pack;
 pub mod pointwise;
+pub mod precision;
 mod rows;
 pub mod weight_grad;
 
@@ -27,4 +28,5 @@ pub use gather::Gather;
 pub use isa::{Isa, vectorise};
 pub use matmul::{Epilogue, matmul};
 pub use pack::{PackSource, PackedMatrix};
+pub use precision::Precision;
 pub use weight_grad::weight_grad;

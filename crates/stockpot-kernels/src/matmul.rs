@@ -13,12 +13,13 @@ use rayon::prelude::*;
 
 use crate::fold::{Fold, MOST_COLUMNS};
 use crate::gather::Gather;
-use crate::isa::vectorise;
+use crate::isa::{Isa, vectorise};
 use crate::micro::{self, ForwardTile};
 use crate::pack::{PackedMatrix, panel_width, stored_width};
-use crate::rows::{Border, Runs, Stretch};
+use crate::precision::{Input, Precision};
+use crate::rows::{Border, Runs, Stretch, Window};
 
-/// Depth of a slice: 32 columns x 1536 x 4 bytes = 192 KiB of a 1 MiB second cache.
+/// Depth of a slice in cells: 32 columns x 1536 x 4 bytes = 192 KiB of a 1 MiB second cache.
 const SLICE_DEPTH: usize = 1536;
 /// Tiles of rows that reuse a panel before the next panel is fetched.
 const BLOCK_TILES: usize = 16;
@@ -87,7 +88,8 @@ fn slices(taps: usize, channels: usize) -> Vec<Slice> {
     out
 }
 
-/// `output[pixel(row)] = epilogue(sum over taps and channels of input * matrix)`.
+/// `output[pixel(row)] = epilogue(sum over taps and channels of input * matrix)`, in the matrix's
+/// precision: the input is rounded to it on the way.
 ///
 /// # Shapes
 /// `input`: `[batch, in_h, in_w, in_c]`; `matrix`: `[taps * in_c, out_c]`;
@@ -115,74 +117,47 @@ pub fn matmul(
         return;
     }
     let output = Shared(output.as_mut_ptr());
-    match Fold::of(gather, matrix.isa) {
-        Some(fold) => folded(&fold, gather, input, matrix, epilogue, output),
-        None => plain(gather, input, matrix, epilogue, output),
+    match matrix.precision {
+        Precision::F32 => product(gather, input, matrix.isa, &matrix.panels, epilogue, output),
+        Precision::Bf16 => product(gather, input, matrix.isa, &matrix.pairs, epilogue, output),
     }
 }
 
-fn plain(
+fn product<T: Input>(
     gather: &Gather,
     input: &[f32],
-    matrix: &PackedMatrix,
+    isa: Isa,
+    panels: &[T],
     epilogue: Epilogue<'_>,
     output: Shared,
 ) {
-    let job = Job::new(gather, input, matrix, epilogue);
-    let block_rows = micro::tile_rows(matrix.isa) * BLOCK_TILES;
-    let blocks = gather.rows().div_ceil(block_rows);
-    let panels = gather.out_c.div_ceil(panel_width(matrix.isa));
-    // Few rows: share the panels out as well, so that all threads have work.
-    let groups = if blocks >= 8 {
-        1
-    } else {
-        panels.min(8usize.div_ceil(blocks))
+    // From here on channels of the input are counted in cells.
+    let cells = Gather {
+        in_c: T::cells(gather.in_c),
+        ..gather.clone()
     };
-    let per_group = panels.div_ceil(groups);
-    (0..blocks * groups).into_par_iter().for_each(|task| {
-        let (block, group) = (task / groups, task % groups);
-        let rows = block * block_rows..gather.rows().min((block + 1) * block_rows);
-        let panels = (group * per_group).min(panels)..panels.min((group + 1) * per_group);
-        job.run(rows, panels, output);
-    });
-}
-
-/// The product of few columns by way of [`Fold`]: a stretch of grid rows at a time goes through
-/// the folded product into a buffer of the task, and from there, added up, to the output.
-fn folded(
-    fold: &Fold,
-    gather: &Gather,
-    input: &[f32],
-    matrix: &PackedMatrix,
-    epilogue: Epilogue<'_>,
-    output: Shared,
-) {
-    let matrix = fold.matrix(gather, matrix);
-    let job = Job::new(&fold.inner, input, &matrix, Epilogue::NONE);
-    let panels = fold.inner.out_c.div_ceil(panel_width(matrix.isa));
-    let block_rows = micro::tile_rows(matrix.isa) * BLOCK_TILES;
-    let lines = gather.batch * gather.grid_h;
-    let lines_per_task = (block_rows / gather.in_w).max(1);
-    let line_len = gather.in_w * fold.inner.out_c;
-    (0..lines.div_ceil(lines_per_task))
-        .into_par_iter()
-        .for_each(|task| {
-            let lines = task * lines_per_task..lines.min((task + 1) * lines_per_task);
-            let mut sums = vec![0.0f32; lines.len() * line_len + MOST_COLUMNS];
-            let rows = lines.start * gather.in_w..lines.end * gather.in_w;
-            // The buffer stands for the part of the inner output that starts at `lines.start`.
-            let start = sums.as_mut_ptr().wrapping_sub(lines.start * line_len);
-            job.run(rows, 0..panels, Shared(start));
-            for line in lines.clone() {
-                let sums = &sums[(line - lines.start) * line_len..];
-                // SAFETY: `output` holds the gather's output (asserted by the caller of this
-                // function), and each grid row belongs to one task.
-                vectorise(
-                    #[inline(always)]
-                    || unsafe { store_line(fold, gather, line, sums, &epilogue, output) },
-                );
-            }
-        });
+    let fold = Fold::of(&cells, isa);
+    let folded_panels = fold.as_ref().map(|fold| fold.panels(&cells, isa, panels));
+    let inner = fold.as_ref().map_or(&cells, |fold| &fold.inner);
+    let runs = Runs::new(inner);
+    let job = Job {
+        gather: inner,
+        input,
+        channels: gather.in_c,
+        isa,
+        panels: folded_panels.as_deref().unwrap_or(panels),
+        epilogue: if fold.is_some() {
+            Epilogue::NONE
+        } else {
+            epilogue
+        },
+        slices: slices(runs.len(), runs.channels()),
+        runs,
+    };
+    match &fold {
+        Some(fold) => job.share_out_folded(fold, &cells, epilogue, output),
+        None => job.share_out(output),
+    }
 }
 
 /// # Safety
@@ -224,39 +199,84 @@ unsafe fn store_line(
     });
 }
 
-struct Job<'a> {
+struct Job<'a, T> {
     gather: &'a Gather,
-    runs: Runs<'a>,
-    matrix: &'a PackedMatrix,
+    input: &'a [f32],
+    /// Channels of `input` in numbers.
+    channels: usize,
+    isa: Isa,
+    runs: Runs<'a, T>,
+    panels: &'a [T],
     epilogue: Epilogue<'a>,
     slices: Vec<Slice>,
 }
 
-impl<'a> Job<'a> {
-    fn new(
-        gather: &'a Gather,
-        input: &'a [f32],
-        matrix: &'a PackedMatrix,
-        epilogue: Epilogue<'a>,
-    ) -> Self {
-        let runs = Runs::new(gather, input);
-        Self {
-            gather,
-            matrix,
-            epilogue,
-            slices: slices(runs.len(), runs.channels()),
-            runs,
-        }
+impl<T: Input> Job<'_, T> {
+    fn share_out(&self, output: Shared) {
+        let rows = self.gather.rows();
+        let block_rows = micro::tile_rows(self.isa) * BLOCK_TILES;
+        let blocks = rows.div_ceil(block_rows);
+        let panels = self.gather.out_c.div_ceil(panel_width(self.isa));
+        // Few rows: share the panels out as well, so that all threads have work.
+        let groups = if blocks >= 8 {
+            1
+        } else {
+            panels.min(8usize.div_ceil(blocks))
+        };
+        let per_group = panels.div_ceil(groups);
+        (0..blocks * groups).into_par_iter().for_each(|task| {
+            let (block, group) = (task / groups, task % groups);
+            let rows = block * block_rows..rows.min((block + 1) * block_rows);
+            let panels = (group * per_group).min(panels)..panels.min((group + 1) * per_group);
+            self.run(rows, panels, output);
+        });
+    }
+
+    /// The product of few columns by way of [`Fold`], of which this is the inner one: a stretch
+    /// of grid rows at a time goes through it into a buffer of the task, and from there, added
+    /// up, to the output of `gather`.
+    fn share_out_folded(
+        &self,
+        fold: &Fold,
+        gather: &Gather,
+        epilogue: Epilogue<'_>,
+        output: Shared,
+    ) {
+        let panels = self.gather.out_c.div_ceil(panel_width(self.isa));
+        let block_rows = micro::tile_rows(self.isa) * BLOCK_TILES;
+        let lines = gather.batch * gather.grid_h;
+        let lines_per_task = (block_rows / gather.in_w).max(1);
+        let line_len = gather.in_w * self.gather.out_c;
+        let tasks = (0..lines.div_ceil(lines_per_task)).into_par_iter();
+        tasks.for_each(|task| {
+            let lines = task * lines_per_task..lines.min((task + 1) * lines_per_task);
+            let mut sums = vec![0.0f32; lines.len() * line_len + MOST_COLUMNS];
+            let rows = lines.start * gather.in_w..lines.end * gather.in_w;
+            // The buffer stands for the part of the inner output that starts at `lines.start`.
+            let start = sums.as_mut_ptr().wrapping_sub(lines.start * line_len);
+            self.run(rows, 0..panels, Shared(start));
+            for line in lines.clone() {
+                let sums = &sums[(line - lines.start) * line_len..];
+                // SAFETY: `output` holds the gather's output (asserted by `matmul`), and each
+                // grid row belongs to one task.
+                vectorise(
+                    #[inline(always)]
+                    || unsafe { store_line(fold, gather, line, sums, &epilogue, output) },
+                );
+            }
+        });
     }
 
     fn run(&self, rows: std::ops::Range<usize>, panels: std::ops::Range<usize>, output: Shared) {
-        let isa = self.matrix.isa;
+        let isa = self.isa;
         let (rows_per_tile, width) = (micro::tile_rows(isa), panel_width(isa));
         let (runs, run_len) = (self.runs.len(), self.runs.channels());
         let stretch = Stretch::new(self.gather, rows);
         let starts = &stretch.starts;
-        let mut border = Border::default();
-        let inputs = self.input_pointers(&stretch, rows_per_tile, &mut border);
+        let (mut border, mut scratch) = (Border::new(), Vec::new());
+        let pixels = self.runs.pixels(&stretch);
+        let window = T::window(self.input, self.channels, pixels, &mut scratch);
+        let inputs = self.input_pointers(window, &stretch, rows_per_tile, &mut border);
         let last_slice = self.slices.len() - 1;
         for (s, slice) in self.slices.iter().enumerate() {
             for panel in panels.clone() {
@@ -264,7 +284,7 @@ impl<'a> Job<'a> {
                 let columns = width.min(self.gather.out_c - column);
                 let depth = slice.taps.start * run_len + slice.channels.start;
                 let width = stored_width(isa, columns);
-                let start = column * self.matrix.depth + depth * width;
+                let start = column * self.gather.depth() + depth * width;
                 let bias = match self.epilogue.bias {
                     Some(bias) if s == last_slice => bias[column..].as_ptr(),
                     _ => std::ptr::null(),
@@ -279,7 +299,7 @@ impl<'a> Job<'a> {
                         taps: slice.taps.len(),
                         first_channel: slice.channels.start,
                         channels: slice.channels.len(),
-                        panel: self.matrix.panels[start..].as_ptr(),
+                        panel: self.panels[start..].as_ptr(),
                         tap_stride: run_len * width,
                         outputs: outputs.as_ptr(),
                         rows: rows.len(),
@@ -296,7 +316,7 @@ impl<'a> Job<'a> {
                     // changed since), the panel goes on from `start` for the slice,
                     // output offsets lie inside `output` (`assert_output_fits`), and no other
                     // task has these rows and columns.
-                    unsafe { micro::forward_tile(isa, &tile) };
+                    unsafe { T::forward(isa, &tile) };
                 }
             }
         }
@@ -306,10 +326,11 @@ impl<'a> Job<'a> {
     /// zero rows.
     fn input_pointers(
         &self,
+        window: Window<'_, T>,
         stretch: &Stretch,
         rows_per_tile: usize,
-        border: &mut Border,
-    ) -> Vec<*const f32> {
+        border: &mut Border<T>,
+    ) -> Vec<*const T> {
         let rows = stretch.starts.len();
         let tile_len = self.runs.len() * rows_per_tile;
         // One run more than there is: the kernel asks for the next run's input ahead of time.
@@ -320,11 +341,12 @@ impl<'a> Job<'a> {
             .flat_map(|(i, _)| (0..rows_per_tile).map(move |r| i * tile_len + r))
             .collect();
         for run in 0..self.runs.len() {
-            self.runs.each_input(stretch, run, border, |i, input| {
-                let place = places[i] + run * rows_per_tile;
-                pointers[place] = input;
-                place
-            });
+            self.runs
+                .each_input(window, stretch, run, border, |i, input| {
+                    let place = places[i] + run * rows_per_tile;
+                    pointers[place] = input;
+                    place
+                });
         }
         border.settle(|place, copy| pointers[place] = copy);
         pointers

@@ -4,6 +4,8 @@
 use rayon::prelude::*;
 
 use crate::isa::Isa;
+use crate::micro::Cell;
+use crate::precision::{Pair, Precision, interleave};
 
 /// Columns of a panel on each instruction set: two registers of sixteen, two of eight, or eight.
 pub(crate) const fn panel_width(isa: Isa) -> usize {
@@ -51,15 +53,41 @@ pub struct PackSource<'a> {
 #[derive(Debug, Clone)]
 pub struct PackedMatrix {
     pub(crate) isa: Isa,
+    pub(crate) precision: Precision,
     pub(crate) depth: usize,
     pub(crate) columns: usize,
+    /// The panels in [`Precision::F32`].
     pub(crate) panels: Vec<f32>,
+    /// The panels in [`Precision::Bf16`]: two channels of a tap in a cell, an odd last one paired
+    /// with zero.
+    pub(crate) pairs: Vec<Pair>,
 }
 
 impl PackedMatrix {
     /// An empty matrix for this processor's best instruction set.
     pub fn empty() -> Self {
         Self::empty_for(Isa::best())
+    }
+
+    /// An empty matrix for this processor's best instruction set, rounded to `precision`.
+    pub fn empty_in(precision: Precision) -> Self {
+        Self {
+            precision,
+            ..Self::empty()
+        }
+    }
+
+    /// The same matrix, empty and rounded to `precision`: its products round their inputs too.
+    pub fn rounded_to(self, precision: Precision) -> Self {
+        Self {
+            precision,
+            ..Self::empty_for(self.isa)
+        }
+    }
+
+    /// What this matrix and the inputs of its products are rounded to.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// An empty matrix for a given instruction set (which must be available).
@@ -71,9 +99,11 @@ impl PackedMatrix {
         );
         Self {
             isa,
+            precision: Precision::F32,
             depth: 0,
             columns: 0,
             panels: Vec::new(),
+            pairs: Vec::new(),
         }
     }
 
@@ -92,33 +122,66 @@ impl PackedMatrix {
     /// # Panics
     /// If an element of `source` lies outside its weights.
     pub fn pack(&mut self, source: &PackSource<'_>) {
-        let width = panel_width(self.isa);
         self.depth = source.tap_offsets.len() * source.channels;
         self.columns = source.columns;
-        let panel_len = self.depth * width;
-        self.panels
-            .resize(panels_len(self.isa, self.depth, self.columns), 0.0);
-        if panel_len == 0 {
-            return;
+        let isa = self.isa;
+        match self.precision {
+            Precision::F32 => {
+                each_tap(isa, source, source.channels, &mut self.panels, pack_tap);
+            }
+            Precision::Bf16 => {
+                let cells = source.channels.div_ceil(2);
+                each_tap(isa, source, cells, &mut self.pairs, pack_tap_in_pairs);
+            }
         }
-        self.panels
-            .par_chunks_mut(panel_len)
-            .enumerate()
-            .for_each(|(p, panel)| {
-                let first = p * width;
-                let valid = width.min(source.columns - first);
-                let width = stored_width(self.isa, valid);
-                for (t, base) in source.tap_offsets.iter().enumerate() {
-                    let rows = &mut panel[t * source.channels * width..][..source.channels * width];
-                    pack_tap(
-                        rows,
-                        source,
-                        base + first * source.column_stride,
-                        valid,
-                        width,
-                    );
-                }
-            });
+    }
+}
+
+/// Sizes the panels and has `pack` fill each tap of each: `(cells, source, first number, valid
+/// columns, stored columns)`.
+fn each_tap<T: Cell>(
+    isa: Isa,
+    source: &PackSource<'_>,
+    cells: usize,
+    panels: &mut Vec<T>,
+    pack: impl Fn(&mut [T], &PackSource<'_>, usize, usize, usize) + Sync,
+) {
+    let width = panel_width(isa);
+    let depth = source.tap_offsets.len() * cells;
+    panels.resize(panels_len(isa, depth, source.columns), T::ZERO);
+    if depth == 0 {
+        return;
+    }
+    let panels = panels.par_chunks_mut(depth * width).enumerate();
+    panels.for_each(|(p, panel)| {
+        let first = p * width;
+        let valid = width.min(source.columns - first);
+        let width = stored_width(isa, valid);
+        for (rows, base) in panel
+            .chunks_exact_mut(cells * width)
+            .zip(source.tap_offsets)
+        {
+            let at = base + first * source.column_stride;
+            pack(rows, source, at, valid, width);
+        }
+    });
+}
+
+fn pack_tap_in_pairs(
+    cells: &mut [Pair],
+    source: &PackSource<'_>,
+    base: usize,
+    valid: usize,
+    width: usize,
+) {
+    let mut rows = vec![0.0; cells.len() * 2];
+    let filled = source.channels * width;
+    pack_tap(&mut rows[..filled], source, base, valid, width);
+    for (both, cells) in rows
+        .chunks_exact(2 * width)
+        .zip(cells.chunks_exact_mut(width))
+    {
+        interleave(&both[..width], &both[width..], cells);
     }
 }
 

@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use crate::gather::Gather;
+use crate::micro::Cell;
 
 /// Taps are joined while one has at most this many channels: above, the loop over the channels
 /// of a tap is long enough, and the padded copies at the border cost more than they save.
@@ -78,44 +79,50 @@ pub(crate) fn kernel_rows(gather: &Gather) -> Option<(usize, Vec<[i32; 2]>)> {
 
 /// Runs of adjacent taps: the unit in which a product reads its input.
 #[derive(Debug)]
-pub(crate) struct Runs<'a> {
+pub(crate) struct Runs<'a, T> {
     gather: &'a Gather,
-    input: &'a [f32],
     /// First tap of each run.
     starts: Vec<[isize; 2]>,
     /// Taps in a run.
     joined: usize,
-    zeros: Vec<f32>,
+    zeros: Vec<T>,
 }
 
 /// Padded copies of runs at the border, and which pointers they belong to.
-#[derive(Debug, Default)]
-pub(crate) struct Border {
-    numbers: Vec<f32>,
+#[derive(Debug)]
+pub(crate) struct Border<T> {
+    cells: Vec<T>,
     places: Vec<usize>,
 }
 
-impl Border {
+impl<T> Border<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            cells: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
-        self.numbers.clear();
+        self.cells.clear();
         self.places.clear();
     }
 
     /// Calls `set(place, copy)` for each padded copy; they are valid until the next change.
-    pub(crate) fn settle(&self, mut set: impl FnMut(usize, *const f32)) {
-        let len = self.numbers.len() / self.places.len().max(1);
-        for (place, copy) in self
-            .places
-            .iter()
-            .zip(self.numbers.chunks_exact(len.max(1)))
-        {
+    pub(crate) fn settle(&self, mut set: impl FnMut(usize, *const T)) {
+        let len = self.cells.len() / self.places.len().max(1);
+        for (place, copy) in self.places.iter().zip(self.cells.chunks_exact(len.max(1))) {
             set(*place, copy.as_ptr());
         }
     }
 }
 
-impl<'a> Runs<'a> {
-    pub(crate) fn new(gather: &'a Gather, input: &'a [f32]) -> Self {
+/// Some pixels of the input of a gather, and the first of them.
+pub(crate) type Window<'a, T> = (&'a [T], usize);
+
+impl<'a, T: Cell> Runs<'a, T> {
+    /// The channels of `gather` are cells here and below.
+    pub(crate) fn new(gather: &'a Gather) -> Self {
         let (joined, starts) = kernel_rows(gather)
             .filter(|_| gather.in_c <= JOIN_CHANNELS)
             .unwrap_or_else(|| (1, gather.taps.clone()));
@@ -125,10 +132,9 @@ impl<'a> Runs<'a> {
             .collect();
         Self {
             gather,
-            input,
             starts,
             joined,
-            zeros: vec![0.0; joined * gather.in_c],
+            zeros: vec![T::ZERO; joined * gather.in_c],
         }
     }
 
@@ -137,9 +143,27 @@ impl<'a> Runs<'a> {
         self.starts.len()
     }
 
-    /// Numbers a run reads.
+    /// Cells a run reads.
     pub(crate) fn channels(&self) -> usize {
         self.joined * self.gather.in_c
+    }
+
+    /// The input pixels that a stretch reads, and perhaps some between them.
+    pub(crate) fn pixels(&self, stretch: &Stretch) -> Range<usize> {
+        let g = self.gather;
+        let line = |start: &RowStart, dy: isize| {
+            let pixel = start.base / g.in_c as isize - start.x;
+            let top = pixel / g.in_w as isize - start.y;
+            (top + (start.y + dy).clamp(0, g.in_h as isize)) as usize * g.in_w
+        };
+        let (mut first, mut last) = (0, 0);
+        for [dy, _] in &self.starts {
+            (first, last) = (first.min(*dy), last.max(*dy));
+        }
+        match (stretch.starts.first(), stretch.starts.last()) {
+            (Some(a), Some(b)) if g.in_c > 0 => line(a, first)..line(b, last + 1),
+            _ => 0..0,
+        }
     }
 
     /// Calls `put(index, pointer)` for the input of `run` at each position of `stretch` where any
@@ -147,14 +171,15 @@ impl<'a> Runs<'a> {
     /// the place that `put` returns, and that pointer is to be settled.
     pub(crate) fn each_input(
         &self,
+        window: Window<'_, T>,
         stretch: &Stretch,
         run: usize,
-        border: &mut Border,
-        mut put: impl FnMut(usize, *const f32) -> usize,
+        border: &mut Border<T>,
+        mut put: impl FnMut(usize, *const T) -> usize,
     ) {
         let g = self.gather;
         let [dy, dx] = self.starts[run];
-        let offset = (dy * g.in_w as isize + dx) * g.in_c as isize;
+        let offset = (dy * g.in_w as isize + dx - window.1 as isize) * g.in_c as isize;
         let last_x = g.in_w as isize - self.joined as isize - dx;
         for line in &stretch.lines {
             let starts = &stretch.starts[line.clone()];
@@ -167,19 +192,19 @@ impl<'a> Runs<'a> {
             let behind = inner.iter().rev().take_while(|s| s.x > last_x).count();
             let (inner, after) = inner.split_at(inner.len() - behind);
             for (i, start) in starts[..before].iter().enumerate() {
-                self.put_border(start, run, border, |p| put(line.start + i, p));
+                self.put_border(window, start, run, border, |p| put(line.start + i, p));
             }
             if let (Some(first), Some(last)) = (inner.first(), inner.last()) {
                 let from = (first.base + offset) as usize;
                 let end = (last.base + offset) as usize + self.channels();
-                let (input, step) = (self.input[from..end].as_ptr(), g.stride * g.in_c);
+                let (input, step) = (window.0[from..end].as_ptr(), g.stride * g.in_c);
                 for i in 0..inner.len() {
                     put(line.start + before + i, input.wrapping_add(i * step));
                 }
             }
             for (i, start) in after.iter().enumerate() {
                 let index = line.start + before + inner.len() + i;
-                self.put_border(start, run, border, |p| put(index, p));
+                self.put_border(window, start, run, border, |p| put(index, p));
             }
         }
     }
@@ -187,10 +212,11 @@ impl<'a> Runs<'a> {
     /// A run that does not lie inside the picture's columns.
     fn put_border(
         &self,
+        window: Window<'_, T>,
         start: &RowStart,
         run: usize,
-        border: &mut Border,
-        put: impl FnOnce(*const f32) -> usize,
+        border: &mut Border<T>,
+        put: impl FnOnce(*const T) -> usize,
     ) {
         let g = self.gather;
         let [dy, dx] = self.starts[run];
@@ -201,18 +227,19 @@ impl<'a> Runs<'a> {
         if first == end {
             return;
         }
-        let offset = start.base + (dy * g.in_w as isize + dx + first) * g.in_c as isize;
+        let pixels = dy * g.in_w as isize + dx + first - window.1 as isize;
+        let offset = start.base + pixels * g.in_c as isize;
         let (first, end) = (first as usize * g.in_c, end as usize * g.in_c);
-        let len = border.numbers.len();
-        border.numbers.resize(len + self.channels(), 0.0);
-        border.numbers[len + first..len + end]
-            .copy_from_slice(&self.input[offset as usize..][..end - first]);
+        let len = border.cells.len();
+        border.cells.resize(len + self.channels(), T::ZERO);
+        border.cells[len + first..len + end]
+            .copy_from_slice(&window.0[offset as usize..][..end - first]);
         let place = put(self.zeros.as_ptr());
         border.places.push(place);
     }
 
     /// What stands for a run that lies outside the picture.
-    pub(crate) fn zeros(&self) -> *const f32 {
+    pub(crate) fn zeros(&self) -> *const T {
         self.zeros.as_ptr()
     }
 }

@@ -14,8 +14,9 @@ use rayon::prelude::*;
 use crate::fold::Fold;
 use crate::gather::Gather;
 use crate::isa::Isa;
-use crate::micro::{self, OuterTile};
+use crate::micro::{self, Cell, OuterTile};
 use crate::pack::panel_width;
+use crate::precision::{Pair, Precision, interleave};
 use crate::rows::{Border, Runs, Stretch};
 
 /// Positions of a block.
@@ -59,6 +60,21 @@ pub fn weight_grad_for(
     grad_output: &[f32],
     grad: &mut [f32],
 ) {
+    weight_grad_in(isa, Precision::F32, gather, input, grad_output, grad);
+}
+
+/// [`weight_grad_for`] with both inputs rounded to `precision`; sums are `f32`.
+///
+/// # Panics
+/// As [`weight_grad`].
+pub fn weight_grad_in(
+    isa: Isa,
+    precision: Precision,
+    gather: &Gather,
+    input: &[f32],
+    grad_output: &[f32],
+    grad: &mut [f32],
+) {
     assert!(
         Isa::available().contains(&isa),
         "this processor has no {}",
@@ -81,42 +97,47 @@ pub fn weight_grad_for(
     }
     match Fold::of(gather, isa) {
         Some(fold) => {
-            let job = Job::new(isa, &fold.inner, input, grad_output, Some((&fold, gather)));
+            let job = Job {
+                isa,
+                precision,
+                gather: &fold.inner,
+                runs: Runs::new(&fold.inner),
+                input,
+                grad_output,
+                fold: Some((&fold, gather)),
+            };
             let mut folded = vec![0.0; fold.inner.depth() * fold.inner.out_c];
             job.share_out(&mut folded);
             fold.unfold_grad(gather, &folded, grad);
         }
-        None => Job::new(isa, gather, input, grad_output, None).share_out(grad),
+        None => {
+            let job = Job {
+                isa,
+                precision,
+                gather,
+                runs: Runs::new(gather),
+                input,
+                grad_output,
+                fold: None,
+            };
+            job.share_out(grad);
+        }
     }
 }
 
 struct Job<'a> {
     isa: Isa,
+    precision: Precision,
     gather: &'a Gather,
-    runs: Runs<'a>,
+    runs: Runs<'a, f32>,
+    input: &'a [f32],
     grad_output: &'a [f32],
     /// When `gather` is a folded one: how, and the one it was made of, whose output gradients are
     /// in `grad_output`.
     fold: Option<(&'a Fold, &'a Gather)>,
 }
 
-impl<'a> Job<'a> {
-    fn new(
-        isa: Isa,
-        gather: &'a Gather,
-        input: &'a [f32],
-        grad_output: &'a [f32],
-        fold: Option<(&'a Fold, &'a Gather)>,
-    ) -> Self {
-        Self {
-            isa,
-            gather,
-            runs: Runs::new(gather, input),
-            grad_output,
-            fold,
-        }
-    }
-
+impl Job<'_> {
     /// Adds all positions to `grad`, on all threads.
     fn share_out(&self, grad: &mut [f32]) {
         let (rows, depth) = (self.gather.rows(), self.gather.depth());
@@ -158,13 +179,21 @@ impl<'a> Job<'a> {
     fn run(&self, rows: std::ops::Range<usize>, depth: std::ops::Range<usize>, grad: &Shared) {
         let (len, out_c) = (self.runs.channels(), self.gather.out_c);
         let mut pairs = Vec::with_capacity(BLOCK_ROWS);
-        let mut border = Border::default();
+        let mut halves = Halves::default();
+        let mut border = Border::new();
         let mut spread = Vec::new();
         for first in rows.clone().step_by(BLOCK_ROWS) {
             let block = first..rows.end.min(first + BLOCK_ROWS);
             let stretch = Stretch::new(self.gather, block.clone());
             if let Some((fold, unfolded)) = self.fold {
                 fold.spread(unfolded, block, self.grad_output, &mut spread);
+            }
+            let dy = |i: usize| match self.fold {
+                Some(_) => &spread[i * out_c..][..out_c],
+                None => &self.grad_output[stretch.starts[i].output..][..out_c],
+            };
+            if self.precision == Precision::Bf16 {
+                halves.take_grads(stretch.starts.len(), out_c, dy);
             }
             for run in 0..self.runs.len() {
                 let channels = depth.start.max(run * len)..depth.end.min((run + 1) * len);
@@ -173,27 +202,43 @@ impl<'a> Job<'a> {
                 }
                 pairs.clear();
                 border.clear();
-                self.runs.each_input(&stretch, run, &mut border, |i, x| {
-                    let dy = match self.fold {
-                        Some(_) => &spread[i * out_c..][..out_c],
-                        None => &self.grad_output[stretch.starts[i].output..][..out_c],
-                    };
-                    pairs.push((x, dy.as_ptr()));
-                    pairs.len() - 1
-                });
-                border.settle(|place, copy| pairs[place].0 = copy);
+                let mut inputs = [self.runs.zeros(); BLOCK_ROWS];
+                let window = (self.input, 0);
+                self.runs
+                    .each_input(window, &stretch, run, &mut border, |i, x| {
+                        inputs[i] = x;
+                        i
+                    });
+                border.settle(|i, copy| inputs[i] = copy);
+                let inputs = &inputs[..stretch.starts.len()];
                 let first = channels.start - run * len;
-                self.tiles(&pairs, run * len, first..first + channels.len(), grad);
+                let part = first..first + channels.len();
+                match self.precision {
+                    Precision::F32 => {
+                        let reads = inputs.iter().enumerate();
+                        let inside = reads.filter(|(_, x)| **x != self.runs.zeros());
+                        pairs.extend(inside.map(|(i, x)| (*x, dy(i).as_ptr())));
+                        self.tiles(&pairs, run * len, part, 0, grad);
+                    }
+                    Precision::Bf16 => {
+                        // SAFETY: inputs are what `Runs` gave for `len` channels, and the border
+                        // has not been changed since it was settled.
+                        unsafe { halves.take_inputs(inputs, self.runs.zeros(), part.clone()) };
+                        self.tiles(&halves.pairs, run * len, part.clone(), part.start, grad);
+                    }
+                }
             }
         }
     }
 
-    /// Adds the products of `pairs` to gradient rows `first_row + channels`.
-    fn tiles(
+    /// Adds the products of `pairs`, whose inputs start at `first_channel`, to gradient rows
+    /// `first_row + channels`.
+    fn tiles<T: Cell>(
         &self,
-        pairs: &[(*const f32, *const f32)],
+        pairs: &[(*const T, *const T)],
         first_row: usize,
         channels: std::ops::Range<usize>,
+        first_channel: usize,
         grad: &Shared,
     ) {
         let out_c = self.gather.out_c;
@@ -209,7 +254,7 @@ impl<'a> Job<'a> {
                 let tile = OuterTile {
                     pairs: pairs.as_ptr(),
                     count: pairs.len(),
-                    first_row: c,
+                    first_row: c - first_channel,
                     first_column: column,
                     rows,
                     columns: width.min(out_c - column),
@@ -218,9 +263,68 @@ impl<'a> Job<'a> {
                 };
                 // SAFETY: each pair points to a run's and to `out_c` readable numbers, the tile
                 // stays inside the gradient, and no other part has these rows of it.
-                unsafe { micro::outer_tile(self.isa, &tile) };
+                unsafe { T::outer(self.isa, &tile) };
             }
             c += rows;
+        }
+    }
+}
+
+/// Neighbouring positions of a block side by side, rounded: what a `bf16` outer product reads.
+#[derive(Default)]
+struct Halves {
+    inputs: Vec<Pair>,
+    grads: Vec<Pair>,
+    out_c: usize,
+    pairs: Vec<(*const Pair, *const Pair)>,
+}
+
+impl Halves {
+    /// The output gradients `dy(0)`, `dy(1)`, ... of `count` positions, `out_c` numbers each.
+    fn take_grads<'a>(&mut self, count: usize, out_c: usize, dy: impl Fn(usize) -> &'a [f32]) {
+        self.out_c = out_c;
+        self.grads.resize(count.div_ceil(2) * out_c, Pair::ZERO);
+        let zeros = if count % 2 == 1 {
+            vec![0.0; out_c]
+        } else {
+            Vec::new()
+        };
+        for (i, both) in self.grads.chunks_exact_mut(out_c).enumerate() {
+            let second = if 2 * i + 1 < count {
+                dy(2 * i + 1)
+            } else {
+                &zeros
+            };
+            interleave(dy(2 * i), second, both);
+        }
+    }
+
+    /// Channels `channels` of the inputs; pairs of two `zeros` are left out.
+    ///
+    /// # Safety
+    /// Every pointer leads to at least `channels.end` numbers.
+    unsafe fn take_inputs(
+        &mut self,
+        inputs: &[*const f32],
+        zeros: *const f32,
+        channels: std::ops::Range<usize>,
+    ) {
+        let len = channels.len();
+        self.inputs
+            .resize(inputs.len().div_ceil(2) * len, Pair::ZERO);
+        self.pairs.clear();
+        for (i, both) in inputs.chunks(2).enumerate() {
+            let (first, second) = (both[0], both.get(1).copied().unwrap_or(zeros));
+            if first == zeros && second == zeros {
+                continue;
+            }
+            // SAFETY: the caller's promise.
+            let [first, second] = [first, second]
+                .map(|x| unsafe { std::slice::from_raw_parts(x.add(channels.start), len) });
+            let cells = &mut self.inputs[i * len..][..len];
+            interleave(first, second, cells);
+            let grads = &self.grads[i * self.out_c..][..self.out_c];
+            self.pairs.push((cells.as_ptr(), grads.as_ptr()));
         }
     }
 }

@@ -1,10 +1,11 @@
-//! One test body for every instruction set: results against plain f64 loops, gradients against the
+//! One test body for every instruction set and both precisions: results against plain f64 loops, gradients against the
 //! definition of the adjoint, odd sizes, poisoned inputs.
 
 use proptest::prelude::*;
-use stockpot_kernels::weight_grad::weight_grad_for;
+use stockpot_kernels::weight_grad::{weight_grad_for, weight_grad_in};
 use stockpot_kernels::{
-    ConvShape, Epilogue, Gather, Isa, PackSource, PackedMatrix, UpConvShape, matmul, pointwise,
+    ConvShape, Epilogue, Gather, Isa, PackSource, PackedMatrix, Precision, UpConvShape, matmul,
+    pointwise,
 };
 
 /// Numbers in -1..1 that look random and repeat.
@@ -52,16 +53,34 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
         .sum()
 }
 
+/// Numbers in -1..1 that `precision` holds exactly. Products of two `bf16` are exact in `f32`, so
+/// both precisions are held to one tolerance: that of sums in `f32`.
+fn noise_in(precision: Precision, n: usize, seed: u64) -> Vec<f32> {
+    let mut numbers = noise(n, seed);
+    if precision == Precision::Bf16 {
+        // To the nearest multiple of 2^-8, ties to even: at most 8 bits, as `bf16` has.
+        numbers
+            .iter_mut()
+            .for_each(|v| *v = (*v * 256.0).round_ties_even() / 256.0);
+    }
+    numbers
+}
+
 fn near(a: f64, b: f64, scale: f64) -> bool {
     (a - b).abs() <= 2e-5 * scale.max(1.0)
 }
 
 /// Forward against f64, then both gradients against `<dy, conv(x)>` being linear in x and in w.
 fn check_conv(isa: Isa, s: &ConvShape) {
-    let x = noise(s.batch * s.in_h * s.in_w * s.in_c, 1);
-    let w = noise(s.weight_len(), 2);
+    check_conv_in(Precision::F32, isa, s);
+    check_conv_in(Precision::Bf16, isa, s);
+}
+
+fn check_conv_in(precision: Precision, isa: Isa, s: &ConvShape) {
+    let x = noise_in(precision, s.batch * s.in_h * s.in_w * s.in_c, 1);
+    let w = noise_in(precision, s.weight_len(), 2);
     let forward = s.forward();
-    let mut matrix = PackedMatrix::empty_for(isa);
+    let mut matrix = PackedMatrix::empty_for(isa).rounded_to(precision);
     s.pack_forward(&w, &mut matrix);
     let mut y = vec![f32::NAN; forward.output_len()];
     matmul(&forward, &x, &matrix, Epilogue::NONE, &mut y);
@@ -70,11 +89,11 @@ fn check_conv(isa: Isa, s: &ConvShape) {
     for (found, wanted) in y.iter().zip(&wanted) {
         assert!(
             near(f64::from(*found), *wanted, scale),
-            "{isa:?} {s:?}: {found} {wanted}"
+            "{isa:?} {precision:?} {s:?}: {found} {wanted}"
         );
     }
 
-    let dy = noise(y.len(), 3);
+    let dy = noise_in(precision, y.len(), 3);
     let product: f64 = wanted.iter().zip(&dy).map(|(y, d)| y * f64::from(*d)).sum();
     let size = (y.len() as f64).sqrt() * scale;
 
@@ -85,20 +104,20 @@ fn check_conv(isa: Isa, s: &ConvShape) {
     }
     assert!(
         near(dot(&dx, &x), product, size),
-        "{isa:?} {s:?} input gradient"
+        "{isa:?} {precision:?} {s:?} input gradient"
     );
 
     let mut dw = vec![0.0; w.len()];
-    weight_grad_for(isa, &forward, &x, &dy, &mut dw);
+    weight_grad_in(isa, precision, &forward, &x, &dy, &mut dw);
     assert!(
         near(dot(&dw, &w), product, size),
-        "{isa:?} {s:?} weight gradient"
+        "{isa:?} {precision:?} {s:?} weight gradient"
     );
     // It adds: a second call doubles.
-    weight_grad_for(isa, &forward, &x, &dy, &mut dw);
+    weight_grad_in(isa, precision, &forward, &x, &dy, &mut dw);
     assert!(
         near(dot(&dw, &w), 2.0 * product, size),
-        "{isa:?} {s:?} weight gradient adds"
+        "{isa:?} {precision:?} {s:?} weight gradient adds"
     );
 }
 
@@ -315,6 +334,47 @@ fn few_columns_with_bias_leak_and_sum() {
                 assert!(near(f64::from(y[i]), wanted, 10.0), "{isa:?} {s:?}");
             }
         }
+    }
+}
+
+#[test]
+fn bf16_rounds_what_it_is_given() {
+    let s = ConvShape {
+        batch: 1,
+        in_h: 9,
+        in_w: 8,
+        in_c: 37,
+        out_c: 21,
+        kernel: 3,
+        stride: 1,
+    };
+    let (gather, w) = (s.forward(), noise(s.weight_len(), 41));
+    let (x, dy) = (
+        noise(gather.input_len(), 42),
+        noise(gather.output_len(), 43),
+    );
+    let rounded = |v: &[f32]| -> Vec<f32> {
+        let upper = |v: &f32| {
+            let bits = v.to_bits();
+            f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
+        };
+        v.iter().map(upper).collect()
+    };
+    for isa in Isa::available() {
+        let run = |x: &[f32], w: &[f32], dy: &[f32]| {
+            let mut matrix = PackedMatrix::empty_for(isa).rounded_to(Precision::Bf16);
+            s.pack_forward(w, &mut matrix);
+            let mut y = vec![0.0; gather.output_len()];
+            matmul(&gather, x, &matrix, Epilogue::NONE, &mut y);
+            let mut dw = vec![0.0; w.len()];
+            weight_grad_in(isa, Precision::Bf16, &gather, x, dy, &mut dw);
+            [y, dw].concat()
+        };
+        let (given, exact) = (
+            run(&x, &w, &dy),
+            run(&rounded(&x), &rounded(&w), &rounded(&dy)),
+        );
+        assert!(given == exact, "{isa:?}");
     }
 }
 
