@@ -1,7 +1,7 @@
 //! Trainings that end before their time: stopped by the user, or killed at any moment.
 
 use std::fs;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ use crate::tools::{QUICK, Stock};
 
 /// Times that a training is killed, unless `STOCKPOT_KILLS` says otherwise.
 const KILLS: u64 = 3;
+/// No commit of these small networks takes longer on a busy machine.
+const COMMIT: Duration = Duration::from_millis(600);
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -66,7 +68,6 @@ fn a_killed_training_loses_nothing() {
     let often = format!("{QUICK} --set save_every=1");
     let begin = Instant::now();
     stock.ok(&format!("train a d --steps 4 {often}"));
-    // So that kills hit the start, every step, the commit and what comes after it.
     let mut longest = begin.elapsed();
     let mut rng = Rng::stream(0, "kills", 0);
     let mut run: Option<String> = None;
@@ -77,21 +78,20 @@ fn a_killed_training_loses_nothing() {
             stock.clear("stock/runs");
             run = None;
         }
-        let line = match &run {
+        let (line, last) = match &run {
             Some(id) => {
-                let steps = newest(&stock, id).unwrap() + 3;
-                format!("train --resume {id} --steps {steps}")
+                let last = newest(&stock, id).unwrap() + 3;
+                (format!("train --resume {id} --steps {last}"), last)
             }
-            None => format!("train a d --steps 4 {often}"),
+            None => (format!("train a d --steps 4 {often}"), 4),
         };
-        let wait = longest.mul_f32(rng.unit());
+        // Every second kill looks for the commit, which is short and comes after the last step.
+        let moment = match kill % 2 {
+            0 => Moment::After(longest.mul_f32(rng.unit())),
+            _ => Moment::Behind(last, COMMIT.mul_f32(rng.unit())),
+        };
         let begin = Instant::now();
-        let mut child = stock.start(&line);
-        while begin.elapsed() < wait && child.try_wait().unwrap().is_none() {
-            sleep(Duration::from_millis(5));
-        }
-        child.kill().unwrap();
-        let ended = child.wait().unwrap();
+        let ended = kill_at(&stock, &line, &moment);
         if let Some(code) = ended.code() {
             // It was quicker than the kill, which does not count.
             assert_eq!(code, 0, "{line}");
@@ -108,16 +108,53 @@ fn a_killed_training_loses_nothing() {
             (Some(id), None) => never_began(&stock, id),
             (None, _) => {}
         }
-        eprintln!(
-            "kill {kill} after {:.2} s ({ended}) of `{line:.24}…`: sound, checkpoint {step:?}",
-            wait.as_secs_f32()
-        );
+        eprintln!("kill {kill}, {moment:?}: sound, checkpoint {step:?}; `{line:.24}…`");
         run = killed.filter(|_| step.is_some());
         if run.is_none() {
             stock.clear("stock/runs");
         }
     }
     stock.is_sound();
+}
+
+/// When a training is killed.
+#[derive(Debug)]
+enum Moment {
+    /// So long after its start.
+    After(Duration),
+    /// So long after the checkpoint of this step.
+    Behind(u64, Duration),
+}
+
+/// Starts a training and kills it, unless it ends before.
+fn kill_at(stock: &Stock, line: &str, moment: &Moment) -> ExitStatus {
+    let begin = Instant::now();
+    let mut child = stock.start(line);
+    let stands = |step: u64| {
+        let runs = stock.list("stock/runs");
+        runs.last().and_then(|id| newest(stock, id)) == Some(step)
+    };
+    let mut since = match moment {
+        Moment::After(_) => Some(begin),
+        Moment::Behind(..) => None,
+    };
+    while child.try_wait().unwrap().is_none() {
+        match moment {
+            Moment::Behind(step, _) if since.is_none() && stands(*step) => {
+                since = Some(Instant::now());
+            }
+            Moment::After(wait) | Moment::Behind(_, wait) => {
+                if since.is_some_and(|since| since.elapsed() >= *wait) {
+                    break;
+                }
+            }
+        }
+        assert!(begin.elapsed() < PATIENCE, "{line} does not end");
+        sleep(Duration::from_millis(5));
+    }
+    // Harmless to one that has just ended.
+    let _ = child.kill();
+    child.wait().unwrap()
 }
 
 /// Goes one step beyond the newest checkpoint of a killed run.
