@@ -55,6 +55,8 @@ pub struct VideoInfo {
     pub colour: ColourTags,
     /// Average rate over the whole stream, if the file tells.
     pub frame_rate: Option<FrameRate>,
+    /// Whether every frame is shown for the same time, as far as the file tells.
+    pub is_constant_rate: bool,
     /// Unit of every frame time.
     pub time_base: TimeBase,
     /// Length in ticks of `time_base`, if the file tells.

@@ -94,6 +94,7 @@ impl Pictures {
                     matrix: 1,
                     full_range: Some(false),
                 },
+                is_constant_rate: true,
                 frame_rate: Some(FrameRate {
                     num: TIME_BASE.den,
                     den: TIME_BASE.num,

@@ -169,6 +169,8 @@ fn describe_video(
         bit_depth,
         colour: parameters.colour,
         frame_rate: rate(stream.avg_frame_rate()).or_else(|| rate(stream.rate())),
+        is_constant_rate: rate(stream.avg_frame_rate())
+            .is_some_and(|r| Some(r) == rate(stream.rate())),
         time_base: TimeBase {
             num: time_base.numerator(),
             den: time_base.denominator(),

@@ -303,7 +303,7 @@ impl Encoding {
         ));
         context.set_flags(codec::Flags::GLOBAL_HEADER);
         ffi::set_colour(&mut context, colour);
-        let options = encoder_options(&choice, settings);
+        let options = encoder_options(&choice, settings, video.is_constant_rate);
         let encoder = context.open_as_with(found, options).map_err(refused)?;
         let output = open_intermediate(path, &encoder, base)?;
         let yuv = colours::yuv_kind(colour, stored.height);
@@ -412,11 +412,20 @@ fn stored_aspect(aspect: (i32, i32), source: Orientation, stored_as: Orientation
     }
 }
 
-fn encoder_options<'a>(choice: &Choice, settings: &OutputSettings) -> Dictionary<'a> {
+fn encoder_options<'a>(
+    choice: &Choice,
+    settings: &OutputSettings,
+    is_constant_rate: bool,
+) -> Dictionary<'a> {
     let mut options = Dictionary::new();
     options.set("preset", settings.preset.name());
     let crf = settings.crf.unwrap_or(choice.default_crf);
     options.set("crf", &crf.to_string());
+    if choice.encoder == "libx264" && is_constant_rate {
+        // Else the stream's own header gives one over the time base for the rate, and readers that
+        // take a packet's duration from there (ffprobe does) find none.
+        options.set("x264-params", "force-cfr=1");
+    }
     if choice.encoder == "libx265" {
         // It writes to stderr by itself.
         options.set("x265-params", "log-level=none");

@@ -176,6 +176,34 @@ fn a_fine_time_base_does_not_raise_the_level() {
     }
 }
 
+/// Readers find a packet's duration from the stream's own header; x264 given a fine time base writes
+/// none that they believe.
+#[test]
+fn a_constant_rate_gives_every_packet_its_duration() {
+    let Some(dir) = scratch() else { return };
+    let clip = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=160x90:rate=25:duration=1",
+    ];
+    let fine = ["-video_track_timescale", "90000", "-pix_fmt", "yuv420p"];
+    let source = dir.make("fine.mp4", &[&clip[..], &fine[..]].concat());
+    assert!(probe(&source).unwrap().video.is_constant_rate);
+    for codec in [OutputCodec::H264, OutputCodec::Hevc] {
+        let out = dir.path("out.mp4");
+        let settings = OutputSettings { codec, ..quick() };
+        convert(&source, &out, &settings, &Opener::Here, ALL_FRAMES);
+        let sorted = |path| {
+            let mut packets = probe_packets(path, "v:0", "pts,duration");
+            packets.sort();
+            packets
+        };
+        assert_eq!(sorted(&source).len(), 25);
+        assert_eq!(sorted(&out), sorted(&source), "{codec:?}");
+    }
+}
+
 #[test]
 fn colour_tags_and_ten_bits_survive() {
     let Some(dir) = scratch() else { return };
