@@ -140,8 +140,14 @@ fn multiply_add(sum: __m512, a: __m512, b: __m512) -> __m512 {
 #[target_feature(enable = "avx512bf16,avx512f")]
 #[inline]
 fn multiply_add_pairs(sum: __m512, a: __m512, b: __m512) -> __m512 {
+    // Spelt out twice: by way of an array they would go through memory.
     // SAFETY: registers of the same size, any bits are valid in both.
-    let [a, b] = [a, b].map(|v| unsafe { std::mem::transmute::<__m512, __m512bh>(v) });
+    let (a, b) = unsafe {
+        (
+            std::mem::transmute::<__m512, __m512bh>(a),
+            std::mem::transmute::<__m512, __m512bh>(b),
+        )
+    };
     _mm512_dpbf16_ps(sum, a, b)
 }
 
