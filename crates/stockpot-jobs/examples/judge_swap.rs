@@ -4,13 +4,13 @@
 //! `cargo run --release -p stockpot-jobs --example judge_swap -- MODELS FACESET_TO FACESET_FROM VIDEO`
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use stockpot_faces::{Embedding, FaceModels, FaceTracker, TrackSettings};
 use stockpot_faceset::{Faceset, ops};
 use stockpot_media::{ALL_FRAMES, open_direct};
 
-fn median(folder: &PathBuf) -> Result<Embedding, Box<dyn Error>> {
+fn median(folder: &Path) -> Result<Embedding, Box<dyn Error>> {
     let found = ops::median_embedding(&Faceset::open(folder)?).ok_or("no embeddings")?;
     Ok(Embedding(found.try_into().map_err(|_| "not 128 numbers")?))
 }

@@ -221,7 +221,11 @@ impl Error {
                 "the download or recording was not finished: copy the file again".into()
             }
             Self::Truncated { last_good, .. } => match last_good {
-                Some(i) => format!("copy the file again, or use what is there with `--frames 0-{i}`"),
+                Some(i) => format!(
+                    "copy the file again, or keep its first {} frames with `ffmpeg -i INPUT -frames:v {} OUTPUT`",
+                    i + 1,
+                    i + 1
+                ),
                 None => "copy the file again".into(),
             },
             Self::NoVideo { path } => show(path),

@@ -8,6 +8,7 @@
 
 use std::ffi::{CStr, CString};
 use std::ptr::{addr_of, addr_of_mut, null_mut};
+use std::sync::Once;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi as sys;
@@ -23,6 +24,10 @@ const MAX_ALLOC_BYTES: usize = 1 << 30;
 
 /// Quiets libav (engines print nothing) and bounds its allocations. Cheap, may be called often.
 pub(crate) fn init() {
+    // The wrapper fills its table of messages here; without it every libav error is an empty text.
+    // It writes a global without a lock, so it must run once only.
+    static MESSAGES: Once = Once::new();
+    MESSAGES.call_once(ffmpeg::util::error::register_all);
     ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
     // SAFETY: stores one number; documented to be callable at any time.
     unsafe { sys::av_max_alloc(MAX_ALLOC_BYTES) };

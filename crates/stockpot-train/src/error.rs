@@ -191,7 +191,7 @@ impl Error {
                 Some("resume with the persons and preset the run was started with".into())
             }
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                Some("make room on the disk and resume: the earlier checkpoints are whole".into())
+                Some("make room on the disk, then resume the run; if it had no checkpoint yet, start it again".into())
             }
             _ => None,
         }
