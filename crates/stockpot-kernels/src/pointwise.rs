@@ -93,36 +93,56 @@ pub fn sigmoid(values: &mut [f32]) {
 /// Gradient of [`sigmoid`] in place, from its output.
 pub fn sigmoid_backward(output: &[f32], grad: &mut [f32]) {
     assert_eq!(output.len(), grad.len());
-    grad.iter_mut()
-        .zip(output)
-        .for_each(|(g, y)| *g *= y * (1.0 - y));
+    let parts = grad.par_chunks_mut(STRETCH).zip(output.par_chunks(STRETCH));
+    parts.for_each(|(grad, output)| {
+        let pairs = grad.iter_mut().zip(output);
+        pairs.for_each(|(g, y)| *g *= y * (1.0 - y));
+    });
 }
 
 /// 2x2 blocks of pixels become channels: `[b, 2h, 2w, c]` to `[b, h, w, 4c]`, block position
 /// slowest (`(row * 2 + column) * c + channel`).
+///
+/// # Panics
+/// If lengths do not fit: a bug of the caller.
 pub fn space_to_depth(x: &[f32], batch: usize, h: usize, w: usize, c: usize, y: &mut [f32]) {
-    each_block_run(batch, h, w, c, |fine, deep| {
-        y[deep..deep + c].copy_from_slice(&x[fine..fine + c])
+    assert_shuffle(x, batch * h * w * c, y);
+    let row = (4 * w * c).max(1);
+    let rows = y.par_chunks_exact_mut(row).zip(x.par_chunks_exact(row));
+    rows.for_each(|(deep, fine)| {
+        let (upper, lower) = fine.split_at(row / 2);
+        let pairs = upper.chunks_exact(2 * c).zip(lower.chunks_exact(2 * c));
+        for (deep, (upper, lower)) in deep.chunks_exact_mut(4 * c).zip(pairs) {
+            deep[..2 * c].copy_from_slice(upper);
+            deep[2 * c..].copy_from_slice(lower);
+        }
     });
 }
 
 /// The way back, `[b, h, w, 4c]` to `[b, 2h, 2w, c]`: the pixel shuffle of 2018 (block position
 /// slowest, as TensorFlow's `depth_to_space`). Also the gradient of [`space_to_depth`].
+///
+/// # Panics
+/// If lengths do not fit: a bug of the caller.
 pub fn depth_to_space(x: &[f32], batch: usize, h: usize, w: usize, c: usize, y: &mut [f32]) {
-    each_block_run(batch, h, w, c, |fine, deep| {
-        y[fine..fine + c].copy_from_slice(&x[deep..deep + c])
+    assert_shuffle(x, batch * h * w * c, y);
+    let row = (4 * w * c).max(1);
+    let rows = y.par_chunks_exact_mut(row).zip(x.par_chunks_exact(row));
+    rows.for_each(|(fine, deep)| {
+        let (upper, lower) = fine.split_at_mut(row / 2);
+        let pairs = upper
+            .chunks_exact_mut(2 * c)
+            .zip(lower.chunks_exact_mut(2 * c));
+        for (deep, (upper, lower)) in deep.chunks_exact(4 * c).zip(pairs) {
+            upper.copy_from_slice(&deep[..2 * c]);
+            lower.copy_from_slice(&deep[2 * c..]);
+        }
     });
 }
 
-/// Calls `visit(offset in the fine picture, offset in the deep one)` for each run of `c` numbers.
-fn each_block_run(batch: usize, h: usize, w: usize, c: usize, mut visit: impl FnMut(usize, usize)) {
-    for row in 0..batch * h {
-        for x in 0..w {
-            for block in 0..4 {
-                let fine = ((row * 2 + block / 2) * (2 * w) + 2 * x + block % 2) * c;
-                let deep = ((row * w + x) * 4 + block) * c;
-                visit(fine, deep);
-            }
-        }
-    }
+/// `quarter` is a quarter of the numbers on either side. A row of the deep picture is as long as
+/// the two rows of the fine one that it holds, so rows pair up.
+fn assert_shuffle(x: &[f32], quarter: usize, y: &[f32]) {
+    assert_eq!(x.len(), 4 * quarter, "pixels to be shuffled");
+    assert_eq!(y.len(), 4 * quarter, "shuffled pixels");
 }
