@@ -5,13 +5,11 @@
 //! when [`Weights::read_all`] is called, after somebody has found the shapes to be plausible.
 
 use hdf5_pure::{
-    AttrValue, Dataset, Datatype, DatatypeByteOrder, File, FileBuilder, Group, LibVer,
+    AttrValue, Dataset, Datatype, DatatypeByteOrder, File, FileBuilder, Group, Layout, LibVer,
 };
 
 /// More layers or arrays than any network here has, to end early on nonsense.
 const MAX_ARRAYS: usize = 1024;
-/// What compression may make of weights, at most: they are nearly noise, but biases may be zero.
-const MAX_EXPANSION: u64 = 16;
 /// The version that exported files name; the newest one that people trained the network of 2018
 /// with, and whose loading rules every later Keras 2 keeps.
 const KERAS_VERSION: &str = "2.1.2";
@@ -153,15 +151,19 @@ fn describe(dataset: &Dataset, file_bytes: u64) -> Result<(Vec<usize>, Number), 
         DatatypeByteOrder::BigEndian => true,
         DatatypeByteOrder::Vax => return Err("its numbers are in the order of the VAX".into()),
     };
+    // Keras 2 never wrote pieces or compressed ones. Without them nothing in a file is larger in
+    // memory than in the file.
+    match dataset.layout().map_err(|e| text(&e))? {
+        Layout::Compact { .. } | Layout::Contiguous { .. } => {}
+        _ => {
+            return Err("its numbers are in pieces or compressed, which Keras 2 never wrote; `h5repack -f NONE -l CONTI OLD NEW` writes them plainly".into());
+        }
+    }
     let shape = dataset.shape().map_err(|e| text(&e))?;
     let stored = shape
         .iter()
         .try_fold(bytes as u64, |total, n| total.checked_mul(*n));
-    let limit = match dataset.filters().is_empty() {
-        true => file_bytes,
-        false => file_bytes.saturating_mul(MAX_EXPANSION),
-    };
-    if stored.is_none_or(|stored| stored > limit) || shape.len() > 8 {
+    if stored.is_none_or(|stored| stored > file_bytes) || shape.len() > 8 {
         return Err(format!(
             "it claims to be {shape:?}, more than a file of {file_bytes} bytes holds"
         ));
