@@ -165,9 +165,10 @@ mod x86 {
     /// The pairs of the whole registers in `numbers`; returns how many it made.
     #[target_feature(enable = "avx512bf16,avx512f,avx512bw")]
     pub(super) fn pair_up(numbers: &[f32], pairs: &mut [Pair]) -> usize {
-        let count = numbers.len() / 32 * 16;
+        let count = numbers.len() / 2;
+        let (whole, rest) = pairs[..count].as_chunks_mut::<16>();
         let parts = numbers.chunks_exact(32);
-        for (from, to) in parts.zip(pairs.chunks_exact_mut(16)) {
+        for (from, to) in parts.zip(whole) {
             // SAFETY: 32 numbers are read and 16 pairs of four bytes written.
             unsafe {
                 let low = _mm512_loadu_ps(from.as_ptr());
@@ -176,22 +177,28 @@ mod x86 {
                 _mm512_storeu_si512(to.as_mut_ptr().cast(), both);
             }
         }
-        count
+        count - rest.len()
     }
 
-    /// As above, one number of each pair from either side.
+    /// All of [`super::interleave`].
     #[target_feature(enable = "avx512bf16,avx512f,avx512bw")]
-    pub(super) fn interleave(first: &[f32], second: &[f32], pairs: &mut [Pair]) -> usize {
-        let count = pairs.len() / 16 * 16;
+    pub(super) fn interleave(a: &[f32], b: &[f32], pairs: &mut [Pair]) -> usize {
         // Element 2i from place i, element 2i + 1 from place 16 + i.
-        let mut places = [0u16; 32];
-        for (i, place) in places.iter_mut().enumerate() {
-            *place = (i / 2 + i % 2 * 16) as u16;
-        }
+        const PLACES: [u16; 32] = {
+            let mut places = [0; 32];
+            let mut i = 0;
+            while i < 32 {
+                places[i] = (i / 2 + i % 2 * 16) as u16;
+                i += 1;
+            }
+            places
+        };
         // SAFETY: 64 bytes are read.
-        let places = unsafe { _mm512_loadu_si512(places.as_ptr().cast()) };
-        let sides = first.chunks_exact(16).zip(second.chunks_exact(16));
-        for ((a, b), to) in sides.zip(pairs.chunks_exact_mut(16)) {
+        let places = unsafe { _mm512_loadu_si512(PLACES.as_ptr().cast()) };
+        let all = pairs.len();
+        let (whole, rest) = pairs.as_chunks_mut::<16>();
+        let sides = a.chunks_exact(16).zip(b.chunks_exact(16));
+        for ((a, b), to) in sides.zip(&mut *whole) {
             // SAFETY: 16 numbers are read from each side and 16 pairs of four bytes written.
             unsafe {
                 let (a, b) = (_mm512_loadu_ps(a.as_ptr()), _mm512_loadu_ps(b.as_ptr()));
@@ -200,7 +207,20 @@ mod x86 {
                 _mm512_storeu_si512(to.as_mut_ptr().cast(), mixed);
             }
         }
-        count
+        if rest.is_empty() {
+            return all;
+        }
+        let done = all - rest.len();
+        let mask = (1 << rest.len()) - 1;
+        // SAFETY: the mask leaves out what lies beyond the three, which are equally long.
+        unsafe {
+            let a = _mm512_maskz_loadu_ps(mask, a[done..].as_ptr());
+            let b = _mm512_maskz_loadu_ps(mask, b[done..].as_ptr());
+            let both: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(b, a));
+            let mixed = _mm512_permutexvar_epi16(places, both);
+            _mm512_mask_storeu_epi32(rest.as_mut_ptr().cast(), mask, mixed);
+        }
+        all
     }
 }
 

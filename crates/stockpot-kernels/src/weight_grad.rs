@@ -23,6 +23,9 @@ use crate::rows::{Border, Runs, Stretch};
 const BLOCK_ROWS: usize = 256;
 /// Gradients up to this many numbers are summed by stretches of positions.
 const SMALL_MATRIX: usize = 1 << 18;
+/// From this many output channels on, the same channels of a block's positions lie so far apart
+/// that they fight for few cache sets, and are copied together first.
+const SCATTERED: usize = 1024;
 /// Fixed number of stretches or parts.
 const PARTS: usize = 8;
 
@@ -178,7 +181,14 @@ impl Job<'_> {
     /// Sums positions `rows` into gradient rows `depth` (a row is one channel of one tap).
     fn run(&self, rows: std::ops::Range<usize>, depth: std::ops::Range<usize>, grad: &Shared) {
         let (len, out_c) = (self.runs.channels(), self.gather.out_c);
+        let scattered = out_c >= SCATTERED;
+        let width = if scattered {
+            panel_width(self.isa)
+        } else {
+            out_c
+        };
         let mut pairs = Vec::with_capacity(BLOCK_ROWS);
+        let mut grads = Vec::new();
         let mut halves = Halves::default();
         let mut border = Border::new();
         let mut spread = Vec::new();
@@ -192,8 +202,11 @@ impl Job<'_> {
                 Some(_) => &spread[i * out_c..][..out_c],
                 None => &self.grad_output[stretch.starts[i].output..][..out_c],
             };
-            if self.precision == Precision::Bf16 {
-                halves.take_grads(stretch.starts.len(), out_c, dy);
+            let count = stretch.starts.len();
+            match self.precision {
+                Precision::Bf16 => halves.take_grads(count, out_c, width, dy),
+                Precision::F32 if scattered => lay_out_grads(count, out_c, width, dy, &mut grads),
+                Precision::F32 => {}
             }
             for run in 0..self.runs.len() {
                 let channels = depth.start.max(run * len)..depth.end.min((run + 1) * len);
@@ -217,28 +230,41 @@ impl Job<'_> {
                     Precision::F32 => {
                         let reads = inputs.iter().enumerate();
                         let inside = reads.filter(|(_, x)| **x != self.runs.zeros());
-                        pairs.extend(inside.map(|(i, x)| (*x, dy(i).as_ptr())));
-                        self.tiles(&pairs, run * len, part, 0, grad);
+                        if scattered {
+                            let grad = |i: usize| grads[i * width..].as_ptr();
+                            pairs.extend(inside.map(|(i, x)| (*x, grad(i))));
+                        } else {
+                            pairs.extend(inside.map(|(i, x)| (*x, dy(i).as_ptr())));
+                        }
+                        let operands = Operands {
+                            pairs: &pairs,
+                            first_channel: 0,
+                            in_panels: scattered.then_some(count),
+                        };
+                        self.tiles(&operands, run * len, part, grad);
                     }
                     Precision::Bf16 => {
                         // SAFETY: inputs are what `Runs` gave for `len` channels, and the border
                         // has not been changed since it was settled.
                         unsafe { halves.take_inputs(inputs, self.runs.zeros(), part.clone()) };
-                        self.tiles(&halves.pairs, run * len, part.clone(), part.start, grad);
+                        let operands = Operands {
+                            pairs: &halves.pairs,
+                            first_channel: part.start,
+                            in_panels: scattered.then_some(count.div_ceil(2)),
+                        };
+                        self.tiles(&operands, run * len, part, grad);
                     }
                 }
             }
         }
     }
 
-    /// Adds the products of `pairs`, whose inputs start at `first_channel`, to gradient rows
-    /// `first_row + channels`.
+    /// Adds the products of `operands` to gradient rows `first_row + channels`.
     fn tiles<T: Cell>(
         &self,
-        pairs: &[(*const T, *const T)],
+        operands: &Operands<'_, T>,
         first_row: usize,
         channels: std::ops::Range<usize>,
-        first_channel: usize,
         grad: &Shared,
     ) {
         let out_c = self.gather.out_c;
@@ -252,20 +278,50 @@ impl Job<'_> {
                 .unwrap_or(left);
             for column in (0..out_c).step_by(width) {
                 let tile = OuterTile {
-                    pairs: pairs.as_ptr(),
-                    count: pairs.len(),
-                    first_row: c - first_channel,
-                    first_column: column,
+                    pairs: operands.pairs.as_ptr(),
+                    count: operands.pairs.len(),
+                    first_row: c - operands.first_channel,
+                    first_column: operands.in_panels.map_or(column, |count| column * count),
                     rows,
                     columns: width.min(out_c - column),
                     grad: grad.at((first_row + c) * out_c + column),
                     grad_stride: out_c,
                 };
-                // SAFETY: each pair points to a run's and to `out_c` readable numbers, the tile
-                // stays inside the gradient, and no other part has these rows of it.
+                // SAFETY: each pair points to the inputs of `channels` and to `out_c` readable
+                // cells, or to its place in the first panel, from which the offset leads to its
+                // place in this one; the tile stays inside the gradient, and no other part has
+                // these rows of it.
                 unsafe { T::outer(self.isa, &tile) };
             }
             c += rows;
+        }
+    }
+}
+
+/// What an outer product of a block reads.
+struct Operands<'a, T> {
+    /// Input and output gradient of each position, or pair of positions.
+    pairs: &'a [(*const T, *const T)],
+    /// The channel that inputs start at.
+    first_channel: usize,
+    /// Set where the output gradients lie panel by panel (a panel's columns of every position,
+    /// then the next panel's): the number of positions. Otherwise all columns of a position are
+    /// neighbours.
+    in_panels: Option<usize>,
+}
+
+/// Copies output gradients panel by panel.
+fn lay_out_grads<'a>(
+    count: usize,
+    out_c: usize,
+    width: usize,
+    dy: impl Fn(usize) -> &'a [f32],
+    grads: &mut Vec<f32>,
+) {
+    grads.resize(count * out_c.next_multiple_of(width), 0.0);
+    for i in 0..count {
+        for (panel, columns) in dy(i).chunks(width).enumerate() {
+            grads[(panel * count + i) * width..][..columns.len()].copy_from_slice(columns);
         }
     }
 }
@@ -275,27 +331,41 @@ impl Job<'_> {
 struct Halves {
     inputs: Vec<Pair>,
     grads: Vec<Pair>,
-    out_c: usize,
+    width: usize,
     pairs: Vec<(*const Pair, *const Pair)>,
 }
 
 impl Halves {
-    /// The output gradients `dy(0)`, `dy(1)`, ... of `count` positions, `out_c` numbers each.
-    fn take_grads<'a>(&mut self, count: usize, out_c: usize, dy: impl Fn(usize) -> &'a [f32]) {
-        self.out_c = out_c;
-        self.grads.resize(count.div_ceil(2) * out_c, Pair::ZERO);
+    /// The output gradients `dy(0)`, `dy(1)`, ... of `count` positions, `out_c` numbers each, in
+    /// panels of `width` columns.
+    fn take_grads<'a>(
+        &mut self,
+        count: usize,
+        out_c: usize,
+        width: usize,
+        dy: impl Fn(usize) -> &'a [f32],
+    ) {
+        self.width = width;
+        let both = count.div_ceil(2);
+        self.grads
+            .resize(both * out_c.next_multiple_of(width), Pair::ZERO);
         let zeros = if count % 2 == 1 {
             vec![0.0; out_c]
         } else {
             Vec::new()
         };
-        for (i, both) in self.grads.chunks_exact_mut(out_c).enumerate() {
+        for i in 0..both {
+            let first = dy(2 * i);
             let second = if 2 * i + 1 < count {
                 dy(2 * i + 1)
             } else {
                 &zeros
             };
-            interleave(dy(2 * i), second, both);
+            let panels = first.chunks(width).zip(second.chunks(width));
+            for (panel, (first, second)) in panels.enumerate() {
+                let cells = &mut self.grads[(panel * both + i) * width..][..first.len()];
+                interleave(first, second, cells);
+            }
         }
     }
 
@@ -323,7 +393,7 @@ impl Halves {
                 .map(|x| unsafe { std::slice::from_raw_parts(x.add(channels.start), len) });
             let cells = &mut self.inputs[i * len..][..len];
             interleave(first, second, cells);
-            let grads = &self.grads[i * self.out_c..][..self.out_c];
+            let grads = &self.grads[i * self.width..];
             self.pairs.push((cells.as_ptr(), grads.as_ptr()));
         }
     }

@@ -133,6 +133,8 @@ fn convolutions_of_the_networks_and_odd_ones() {
         (1, 2, 3, 1, 1, 1, 1),
         (2, 12, 12, 32, 4, 3, 1),
         (1, 40, 40, 8, 24, 3, 1),
+        // So many columns that weight gradients copy them together first.
+        (1, 3, 5, 2, 1030, 3, 1),
     ];
     for isa in Isa::available() {
         for (batch, in_h, in_w, in_c, out_c, kernel, stride) in shapes {
@@ -187,11 +189,14 @@ fn padding_is_tensorflows() {
 
 #[test]
 fn deep_products_are_cut_into_slices() {
-    for isa in Isa::available() {
+    let precisions = [Precision::F32, Precision::Bf16];
+    let all = Isa::available().into_iter();
+    for (isa, precision) in all.flat_map(|isa| precisions.map(|p| (isa, p))) {
         let (batch, depth, columns) = (3, 5000, 37);
         let gather = Gather::dense(batch, depth, columns);
-        let (x, w) = (noise(batch * depth, 4), noise(depth * columns, 5));
-        let mut matrix = PackedMatrix::empty_for(isa);
+        let x = noise_in(precision, batch * depth, 4);
+        let w = noise_in(precision, depth * columns, 5);
+        let mut matrix = PackedMatrix::empty_for(isa).rounded_to(precision);
         matrix.pack(&PackSource {
             weights: &w,
             tap_offsets: &[0],
@@ -215,7 +220,7 @@ fn deep_products_are_cut_into_slices() {
                 let wanted = if v > 0.0 { v } else { 0.1 * v };
                 assert!(
                     near(f64::from(y[b * columns + n]), wanted, 200.0),
-                    "{isa:?}"
+                    "{isa:?} {precision:?}"
                 );
             }
         }
