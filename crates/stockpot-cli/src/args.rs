@@ -283,7 +283,7 @@ pub(crate) struct SwapArgs {
     /// What limits the pasted face: the decoder's own mask, the outline of the filmed face, or both
     #[arg(long, value_enum, default_value_t = MaskName::Both, help_heading = "Blending")]
     pub(crate) mask: MaskName,
-    /// Width of the soft edge, in percent of the face's width, 0 to 30 [default: 4]
+    /// Width of the soft edge, in percent of the face's width, 0 to 30 [default: 10]
     #[arg(long, value_name = "PERCENT", help_heading = "Blending")]
     pub(crate) feather: Option<f32>,
     /// How far colours are moved to those of the frame, 0 to 1 [default: 1]

@@ -60,8 +60,8 @@ pub struct ConvertSettings {
     /// Width taken off the mask all around before the soft edge starts, in percent of the face
     /// width, 0 to 20, default 1. Raise it if background or hair of the decoder shows at the edge.
     pub erode_percent: f32,
-    /// Width of the soft edge, in percent of the face width, 0 to 30, default 4 (12 px on a face of
-    /// 300 px; never below 1 px). Raise it if the edge shows, lower it if the filmed face shines
+    /// Width of the soft edge, in percent of the face width, 0 to 30, default 10 (30 px on a face
+    /// of 300 px; never below 1 px). Raise it if the edge shows, lower it if the filmed face shines
     /// through at the jaw.
     pub feather_percent: f32,
     /// How far the patch's colours are moved to those of the frame around the mask's edge, 0 (not
@@ -89,7 +89,7 @@ impl Default for ConvertSettings {
             mask: MaskMode::Both,
             oval_grow_percent: 4.0,
             erode_percent: 1.0,
-            feather_percent: 4.0,
+            feather_percent: 10.0,
             colour_strength: 1.0,
             colour_window: 6,
             colour_sigma_frames: 3.0,

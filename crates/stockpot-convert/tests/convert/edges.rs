@@ -60,6 +60,7 @@ fn both_masks_hold_together() {
     let at = |mode: MaskMode, x: u32| {
         let settings = ConvertSettings {
             mask: mode,
+            feather_percent: 4.0,
             ..ConvertSettings::default()
         };
         mask_of(size, &drawn, &settings).pixel(x, 160)[0]
