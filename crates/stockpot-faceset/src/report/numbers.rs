@@ -14,7 +14,7 @@ const FEW_FACES: usize = 500;
 const FEW_SIDE: f64 = 0.05;
 /// A median sharpness below this is soft. Measured: good 1080 x 1920 clips have 0.04 to 0.12, the
 /// same blurred with a sigma of 3 px 0.02, of 5 px 0.007.
-const SOFT: f32 = 0.02;
+pub(super) const SOFT: f32 = 0.02;
 /// More rejects than this share deserve a look.
 const MANY_REJECTS: f64 = 0.5;
 
@@ -87,7 +87,7 @@ impl Numbers {
         }
         if self.train < FEW_FACES {
             advice.push(format!(
-                "Only {} faces for training. Film a minute or more: talking, laughing, turning the head.",
+                "Only {} faces for training; {FEW_FACES} or more are better. Film a minute: talking, laughing, turning the head.",
                 self.train
             ));
         }
@@ -135,21 +135,19 @@ impl Numbers {
         let [up, _, down] = self.coverage.up_middle_down();
         let few = |count: u32| f64::from(count) / total < FEW_SIDE;
         let mut advice = Vec::new();
-        let mut tell = |where_to: &str| {
-            advice.push(format!(
-                "Few faces look {where_to}: film more of the head turned that way."
-            ));
+        let mut tell = |where_to: &str, how: &str| {
+            advice.push(format!("Few faces look {where_to}. Film some with {how}."));
         };
         match (few(left), few(right)) {
-            (true, true) => tell("to either side"),
-            (true, false) => tell("left"),
-            (false, true) => tell("right"),
+            (true, true) => tell("to either side", "the head turned left and right"),
+            (true, false) => tell("to the left of the picture", "the head turned that way"),
+            (false, true) => tell("to the right of the picture", "the head turned that way"),
             (false, false) => {}
         }
         match (few(up), few(down)) {
-            (true, true) => tell("up or down"),
-            (true, false) => tell("up"),
-            (false, true) => tell("down"),
+            (true, true) => tell("up or down", "the chin raised and lowered"),
+            (true, false) => tell("up", "the chin raised, or the camera lower"),
+            (false, true) => tell("down", "the chin lowered, or the camera higher"),
             (false, false) => {}
         }
         advice

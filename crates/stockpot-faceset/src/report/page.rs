@@ -2,20 +2,25 @@
 
 use std::fmt::Write as _;
 
-use super::numbers::Numbers;
+use super::numbers::{Numbers, SOFT};
 use super::{SHEET_FACES, THUMB, Thumb};
 use crate::faceset::Faceset;
 use crate::quality::{BIN_DEG, PITCH_BINS, PoseCoverage, YAW_BINS};
 use crate::record::{FaceRecord, Reason};
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1020px;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
-h1{font-size:1.6em}h2{font-size:1.15em;margin-top:2em;border-bottom:1px solid #ddd}\
-.tiles{display:flex;flex-wrap:wrap;gap:.6em}.tile{background:#f3f4f6;border-radius:6px;padding:.5em .9em}\
-.tile b{display:block;font-size:1.4em}.advice{background:#fff7e0;border-left:4px solid #e0a800;padding:.6em 1em}\
-.faces{display:flex;flex-wrap:wrap;gap:4px}figure{margin:0;width:112px}figure img,.gone{display:block;width:112px;height:112px;background:#ccc}\
-figcaption{font-size:11px;line-height:1.3;color:#555;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}\
-.held img{outline:3px solid #2a78d6;outline-offset:-3px}table{border-collapse:collapse}td,th{padding:.15em .9em .15em 0;text-align:left}\
-td.n{text-align:right}svg text{font:11px system-ui,sans-serif;fill:#444}";
+/// Light, or dark where the reader's system is dark.
+const STYLE: &str = ":root{color-scheme:light dark;--ink:#222;--soft:#5a5f68;--page:#fff;--panel:#f3f4f6;--line:#d9dce1;--blue:#2a78d6;--warn:#fff7e0;--edge:#e0a800}\
+@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#a5abb5;--page:#17191d;--panel:#24272d;--line:#3a3e46;--blue:#2f74c8;--warn:#352d14;--edge:#c79a1a}}\
+body{font:15px/1.5 system-ui,sans-serif;max-width:1020px;margin:2em auto;padding:0 1em;color:var(--ink);background:var(--page)}\
+h1{font-size:1.6em;overflow-wrap:anywhere}h2{font-size:1.15em;margin-top:2em;border-bottom:1px solid var(--line)}\
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:.6em}.tile{background:var(--panel);border-radius:6px;padding:.5em .9em}\
+.tile b{display:block;font-size:1.4em}.advice,.note{background:var(--warn);border-left:4px solid var(--edge);padding:.6em 1em;overflow-wrap:anywhere}.advice{padding-left:2em}\
+.faces{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:6px}figure{margin:0;min-width:0}\
+figure img,.gone{display:block;box-sizing:border-box;width:100%;height:auto;aspect-ratio:1;background:var(--panel)}.gone{padding:2.5em .5em;font-size:12px;text-align:center}\
+figcaption{font-size:11px;line-height:1.5;color:var(--soft);overflow:hidden;text-overflow:ellipsis;white-space:nowrap}\
+.held img{outline:3px solid var(--blue);outline-offset:-3px}table{border-collapse:collapse}td,th{padding:.15em 1.2em .15em 0;text-align:left;overflow-wrap:anywhere}\
+td.n,th.n{text-align:right;overflow-wrap:normal}svg{display:block;max-width:100%;height:auto}svg text{font:13px system-ui,sans-serif;fill:var(--soft)}\
+svg .none{fill:var(--panel)}svg .full{fill:var(--blue)}svg .rule{stroke:var(--soft)}svg .limit{stroke:var(--edge);stroke-dasharray:4 3}svg text.few{fill:var(--ink)}svg text.many{fill:#fff}";
 
 /// The whole page.
 pub(super) fn page(
@@ -31,7 +36,9 @@ pub(super) fn page(
         out.push_str(text);
         out.push('\n');
     };
-    put("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">");
+    put(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">",
+    );
     put(&format!(
         "<title>Faces of {person}</title>\n<style>{STYLE}</style>\n</head>\n<body>"
     ));
@@ -54,14 +61,16 @@ pub(super) fn page(
     }
     put(&format!("<h2>Sources</h2>\n{}", sources(faceset, numbers)));
     put(
-        "<h2>Head poses</h2>\n<p>Where the kept faces look, as seen in the picture; darker is more.</p>",
+        "<h2>Head poses</h2>\n<p>How many kept faces look where, as seen from the camera; stronger blue is more.</p>",
     );
     put(&pose_map(&numbers.coverage));
-    put("<h2>Sharpness</h2>\n<p>How many kept faces are how sharp; left is soft.</p>");
+    put(
+        "<h2>Sharpness</h2>\n<p>How many kept faces are how sharp. Left of the dashed line they are blurred.</p>",
+    );
     let kept: Vec<f32> = faceset.kept().map(|(_, r)| r.sharpness).collect();
     put(&histogram(&kept));
     put(&format!(
-        "<h2>Faces</h2>\n<p>{} Held-out faces have a blue frame.</p>",
+        "<h2>Faces</h2>\n<p>{} Faces with a blue frame are held out: never trained on, they measure the progress.</p>",
         shown(numbers.kept())
     ));
     put(&gallery(faces, |r| r.time.to_string()));
@@ -90,16 +99,20 @@ fn tiles(numbers: &Numbers) -> String {
         .get(&Reason::Duplicate)
         .copied()
         .unwrap_or(0);
+    let sources = match numbers.sources.len() {
+        1 => "source",
+        _ => "sources",
+    };
     let tiles = [
-        (numbers.kept().to_string(), "faces"),
+        (numbers.kept().to_string(), "faces kept"),
         (numbers.train.to_string(), "for training"),
         (numbers.held_out.to_string(), "held out"),
-        (numbers.unused.to_string(), "in gaps between"),
-        (numbers.sources.len().to_string(), "sources"),
+        (numbers.unused.to_string(), "unused, next to held out"),
+        (numbers.rejects().to_string(), "faces rejected"),
+        (duplicates.to_string(), "duplicates among them"),
+        (numbers.sources.len().to_string(), sources),
         (format!("{middle:.3}"), "median sharpness"),
-        (format!("{low:.3} to {high:.3}"), "sharpness, middle 80 %"),
-        (duplicates.to_string(), "duplicates left out"),
-        (numbers.rejects().to_string(), "rejected in all"),
+        (format!("{low:.3}–{high:.3}"), "sharpness of 80 %"),
     ];
     let tiles: String = tiles
         .iter()
@@ -124,7 +137,9 @@ fn sources(faceset: &Faceset, numbers: &Numbers) -> String {
             all - kept,
         );
     }
-    format!("<table><tr><th>Source</th><th>Kept</th><th>Rejected</th><th></th></tr>{rows}</table>")
+    format!(
+        "<table><tr><th>Source</th><th class=\"n\">Kept</th><th class=\"n\">Rejected</th><th></th></tr>{rows}</table>"
+    )
 }
 
 fn rejects(numbers: &Numbers) -> String {
@@ -136,7 +151,7 @@ fn rejects(numbers: &Numbers) -> String {
         .iter()
         .map(|(reason, count)| format!("<tr><td>{reason}</td><td class=\"n\">{count}</td></tr>"))
         .collect();
-    format!("<table>{rows}</table>")
+    format!("<table><tr><th>Why</th><th class=\"n\">Faces</th></tr>{rows}</table>")
 }
 
 fn gallery(thumbs: &[Thumb<'_>], caption: impl Fn(&FaceRecord) -> String) -> String {
@@ -170,42 +185,26 @@ fn gallery(thumbs: &[Thumb<'_>], caption: impl Fn(&FaceRecord) -> String) -> Str
 /// Yaw across, pitch down, as in the picture: faces looking left are on the left.
 fn pose_map(coverage: &PoseCoverage) -> String {
     const CELL: usize = 42;
-    const LEFT: usize = 64;
+    const LEFT: usize = 88;
     let fullest = f64::from(coverage.fullest().max(1));
     let mut cells = String::new();
     for (pitch, row) in coverage.counts.iter().enumerate() {
         for (yaw, count) in row.iter().enumerate() {
-            let (x, y) = (LEFT + yaw * CELL, pitch * CELL);
-            // The square root keeps rare poses visible beside common ones.
-            let share = (f64::from(*count) / fullest).sqrt();
-            let shade = |none: f64, most: f64| (none + (most - none) * share).round() as u8;
-            let fill = (shade(244.0, 16.0), shade(245.0, 68.0), shade(247.0, 140.0));
-            let ink = if share > 0.5 { "#fff" } else { "#444" };
-            let _ = write!(
-                cells,
-                "<rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{}\" fill=\"rgb({},{},{})\"/>",
-                CELL - 2,
-                CELL - 2,
-                fill.0,
-                fill.1,
-                fill.2
+            pose_cell(
+                &mut cells,
+                (LEFT + yaw * CELL, pitch * CELL),
+                CELL,
+                *count,
+                fullest,
             );
-            if *count > 0 {
-                let _ = write!(
-                    cells,
-                    "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\" style=\"fill:{ink}\">{count}</text>",
-                    x + CELL / 2 - 1,
-                    y + CELL / 2 + 3
-                );
-            }
         }
     }
-    let degrees = |bin: usize, bins: usize| (bin as f32 - (bins / 2) as f32) * BIN_DEG;
     for yaw in 0..YAW_BINS {
-        let (x, y) = (LEFT + yaw * CELL + CELL / 2 - 1, PITCH_BINS * CELL + 12);
+        let (x, y) = (LEFT + yaw * CELL + CELL / 2 - 1, PITCH_BINS * CELL + 14);
+        // Writing to a string cannot fail, here and below.
         let _ = write!(
             cells,
-            "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{:+.0}°</text>",
+            "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{}</text>",
             degrees(yaw, YAW_BINS)
         );
     }
@@ -213,25 +212,56 @@ fn pose_map(coverage: &PoseCoverage) -> String {
         let y = pitch * CELL + CELL / 2 + 3;
         let word = match pitch {
             0 => "up ",
+            p if p == PITCH_BINS / 2 => "level ",
             p if p == PITCH_BINS - 1 => "down ",
             _ => "",
         };
         let _ = write!(
             cells,
-            "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{word}{:+.0}°</text>",
-            LEFT - 6,
+            "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{word}{}</text>",
+            LEFT - 8,
             degrees(pitch, PITCH_BINS)
         );
     }
-    let (width, height) = (LEFT + YAW_BINS * CELL, PITCH_BINS * CELL + 34);
+    let (width, height) = (LEFT + YAW_BINS * CELL, PITCH_BINS * CELL + 38);
+    let middle = LEFT + YAW_BINS * CELL / 2;
     let _ = write!(
         cells,
-        "<text x=\"{LEFT}\" y=\"{0}\">looks left</text><text x=\"{width}\" y=\"{0}\" text-anchor=\"end\">looks right</text>",
+        "<text x=\"{LEFT}\" y=\"{0}\">looks left</text><text x=\"{middle}\" y=\"{0}\" text-anchor=\"middle\">straight</text><text x=\"{width}\" y=\"{0}\" text-anchor=\"end\">looks right</text>",
         height - 6
     );
     format!(
-        "<svg class=\"poses\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">{cells}</svg>"
+        "<svg class=\"poses\" role=\"img\" aria-label=\"Faces by head pose\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">{cells}</svg>"
     )
+}
+
+fn pose_cell(out: &mut String, (x, y): (usize, usize), cell: usize, count: u32, fullest: f64) {
+    let side = cell - 2;
+    // The square root keeps rare poses visible beside common ones.
+    let share = (f64::from(count) / fullest).sqrt();
+    let square = format!("x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" rx=\"3\"");
+    let _ = write!(out, "<rect class=\"none\" {square}/>");
+    if count == 0 {
+        return;
+    }
+    // White needs a strong blue below it.
+    let ink = if share > 0.9 { "many" } else { "few" };
+    let _ = write!(
+        out,
+        "<rect class=\"full\" {square} fill-opacity=\"{share:.2}\"/><text class=\"{ink}\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{count}</text>",
+        x + side / 2,
+        y + side / 2 + 4
+    );
+}
+
+/// The centre of a bin, with a true minus.
+fn degrees(bin: usize, bins: usize) -> String {
+    let value = (bin as f32 - (bins / 2) as f32) * BIN_DEG;
+    if value < 0.0 {
+        format!("−{:.0}°", -value)
+    } else {
+        format!("{value:.0}°")
+    }
 }
 
 /// Bars over the logarithm of sharpness, which spreads over several powers of ten.
@@ -239,36 +269,62 @@ fn histogram(sharpness: &[f32]) -> String {
     const BARS: usize = 24;
     const BAR: usize = 22;
     const HEIGHT: usize = 110;
-    // From 0.001 to 10: a factor of ten is six bars.
-    let bar_of = |s: f32| (((s.max(0.001) * 1000.0).log10() * 6.0) as usize).min(BARS - 1);
+    const LEFT: usize = 40;
+    const TOP: usize = 16;
+    // From 0.001 to 1: a factor of ten is eight bars. What lies beyond goes to the last bar.
+    const DECADE: f32 = 8.0;
+    let place = |s: f32| (s.max(0.001) * 1000.0).log10() * DECADE;
     let mut counts = [0usize; BARS];
     for s in sharpness {
-        counts[bar_of(*s)] += 1;
+        counts[(place(*s) as usize).min(BARS - 1)] += 1;
     }
-    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let most = counts.iter().copied().max().unwrap_or(0);
+    let base = TOP + HEIGHT;
     let mut bars = String::new();
     for (i, count) in counts.iter().enumerate() {
-        let height = count * HEIGHT / most;
+        // One face is still a line.
+        let height = (count * HEIGHT).div_ceil(most.max(1));
         let _ = write!(
             bars,
-            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{height}\" fill=\"#2a78d6\"><title>{count}</title></rect>",
-            i * BAR,
-            HEIGHT - height,
+            "<rect class=\"full\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{height}\"><title>{count}</title></rect>",
+            LEFT + i * BAR,
+            base - height,
             BAR - 2
         );
     }
-    for (power, label) in ["0.001", "0.01", "0.1", "1", "10"].iter().enumerate() {
-        let x = (power * 6 * BAR).min(BARS * BAR - 1);
-        let anchor = if power == 4 { "end" } else { "start" };
+    let (width, height) = (LEFT + BARS * BAR + 20, base + 36);
+    let right = LEFT + BARS * BAR;
+    let limit = LEFT + (place(SOFT) * BAR as f32).round() as usize;
+    let _ = write!(
+        bars,
+        "<line class=\"rule\" x1=\"{LEFT}\" y1=\"{base}\" x2=\"{right}\" y2=\"{base}\"/><line class=\"limit\" x1=\"{limit}\" y1=\"{TOP}\" x2=\"{limit}\" y2=\"{base}\"/>"
+    );
+    for (count, y) in [(most, TOP + 8), (0, base)] {
         let _ = write!(
             bars,
-            "<text x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{label}</text>",
-            HEIGHT + 14,
+            "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{count}</text>",
+            LEFT - 6
+        );
+        if most == 0 {
+            break;
+        }
+    }
+    for (power, label) in ["0.001", "0.01", "0.1", "1"].iter().enumerate() {
+        let x = LEFT + power * (DECADE as usize) * BAR;
+        let _ = write!(
+            bars,
+            "<line class=\"rule\" x1=\"{x}\" y1=\"{base}\" x2=\"{x}\" y2=\"{}\"/><text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
+            base + 4,
+            base + 17
         );
     }
-    let (width, height) = (BARS * BAR, HEIGHT + 20);
+    let _ = write!(
+        bars,
+        "<text x=\"{LEFT}\" y=\"{0}\">soft</text><text x=\"{right}\" y=\"{0}\" text-anchor=\"end\">sharp</text>",
+        base + 32
+    );
     format!(
-        "<svg class=\"sharpness\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">{bars}</svg>"
+        "<svg class=\"sharpness\" role=\"img\" aria-label=\"Faces by sharpness\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">{bars}</svg>"
     )
 }
 
@@ -336,8 +392,10 @@ mod tests {
         coverage.counts[3][5] = 17;
         coverage.counts[0][10] = 2;
         let svg = pose_map(&coverage);
-        assert_eq!(svg.matches("<rect").count(), YAW_BINS * PITCH_BINS);
-        assert!(svg.contains(">17</text>") && svg.contains(">2</text>") && svg.contains("-75°"));
+        assert_eq!(svg.matches("class=\"none\"").count(), YAW_BINS * PITCH_BINS);
+        assert_eq!(svg.matches("class=\"full\"").count(), 2);
+        assert!(svg.contains(">17</text>") && svg.contains(">2</text>"));
+        assert!(svg.contains(">−75°<") && svg.contains(">level 0°<"));
         let bars = histogram(&[0.0005, 0.001, 0.012, 0.0125, 1e9, f32::NAN]);
         assert_eq!(bars.matches("<rect").count(), 24);
         assert!(bars.contains("<title>3</title>") && bars.contains("<title>2</title>"));

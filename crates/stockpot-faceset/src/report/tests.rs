@@ -63,7 +63,9 @@ fn the_page_is_whole_and_says_what_is_there() {
         140
     );
     assert!(page.contains("120 of 130, evenly spread"));
-    assert!(page.contains("<b>130</b>faces") && page.contains("<b>10</b>duplicates left out"));
+    assert!(
+        page.contains("<b>130</b>faces kept") && page.contains("<b>10</b>duplicates among them")
+    );
     assert!(page.contains("<tr><td>blurred</td><td class=\"n\">10</td></tr>"));
     assert_eq!(page.matches("<svg").count(), 2);
     assert!(page.contains("class=\"held\""));
@@ -127,7 +129,7 @@ fn advice_names_what_is_missing() {
     numbers.coverage = poses(&[(-0.5, 0.4), (0.5, -0.4), (0.0, 0.0)]);
     check(&numbers, &[]);
     numbers.coverage = poses(&[(0.5, 0.4), (0.5, 0.0), (0.0, 0.0)]);
-    check(&numbers, &["look left", "look up"]);
+    check(&numbers, &["look to the left", "look up"]);
     numbers.coverage = poses(&[(0.0, 0.0)]);
     check(&numbers, &["either side", "up or down"]);
     numbers.coverage = poses(&[(-0.5, 0.4), (0.5, -0.4)]);
