@@ -13,12 +13,12 @@ const STYLE: &str = ":root{color-scheme:light dark;--ink:#222;--soft:#5a5f68;--p
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#a5abb5;--page:#17191d;--panel:#24272d;--line:#3a3e46;--blue:#2f74c8;--warn:#352d14;--edge:#c79a1a}}\
 body{font:15px/1.5 system-ui,sans-serif;max-width:1020px;margin:2em auto;padding:0 1em;color:var(--ink);background:var(--page)}\
 h1{font-size:1.6em;overflow-wrap:anywhere}h2{font-size:1.15em;margin-top:2em;border-bottom:1px solid var(--line)}\
-.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:.6em}.tile{background:var(--panel);border-radius:6px;padding:.5em .9em}\
-.tile b{display:block;font-size:1.4em}.advice,.note{background:var(--warn);border-left:4px solid var(--edge);padding:.6em 1em;overflow-wrap:anywhere}.advice{padding-left:2em}\
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(170px,1fr));gap:.6em}.tile{background:var(--panel);border-radius:6px;padding:.5em .9em}\
+.tile b{display:block;font-size:1.4em;white-space:nowrap}.advice,.note{background:var(--warn);border-left:4px solid var(--edge);padding:.6em 1em;overflow-wrap:anywhere}.advice{padding-left:2em}\
 .faces{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:6px}figure{margin:0;min-width:0}\
 figure img,.gone{display:block;box-sizing:border-box;width:100%;height:auto;aspect-ratio:1;background:var(--panel)}.gone{padding:2.5em .5em;font-size:12px;text-align:center}\
 figcaption{font-size:11px;line-height:1.5;color:var(--soft);overflow:hidden;text-overflow:ellipsis;white-space:nowrap}\
-.held img{outline:3px solid var(--blue);outline-offset:-3px}table{border-collapse:collapse}td,th{padding:.15em 1.2em .15em 0;text-align:left;overflow-wrap:anywhere}\
+.held img{outline:3px solid var(--blue);outline-offset:-3px}table{border-collapse:collapse;margin-bottom:1em}td,th{padding:.15em 1.2em .15em 0;text-align:left;overflow-wrap:anywhere}\
 td.n,th.n{text-align:right;overflow-wrap:normal}svg{display:block;max-width:100%;height:auto}svg text{font:13px system-ui,sans-serif;fill:var(--soft)}\
 svg .none{fill:var(--panel)}svg .full{fill:var(--blue)}svg .rule{stroke:var(--soft)}svg .limit{stroke:var(--edge);stroke-dasharray:4 3}svg text.few{fill:var(--ink)}svg text.many{fill:#fff}";
 
@@ -112,7 +112,7 @@ fn tiles(numbers: &Numbers) -> String {
         (duplicates.to_string(), "duplicates among them"),
         (numbers.sources.len().to_string(), sources),
         (format!("{middle:.3}"), "median sharpness"),
-        (format!("{low:.3}–{high:.3}"), "sharpness of 80 %"),
+        (format!("{low:.3}–{high:.3}"), "sharpness, middle 80\u{a0}%"),
     ];
     let tiles: String = tiles
         .iter()
