@@ -368,16 +368,8 @@ impl<'a, 'b> Session<'a, 'b> {
             return Ok(());
         }
         let evaluations = self.measure()?;
-        let mut scalars = Vec::new();
-        for (name, e) in &evaluations {
-            let parts = [
-                ("loss", e.loss.total),
-                ("ssim", e.score.ssim),
-                ("mae", e.score.mae),
-            ];
-            scalars.extend(parts.map(|(part, v)| (format!("held_out/{name}/{part}"), v)));
-        }
-        self.events.scalars(self.wall_secs(), step, &scalars)?;
+        self.events
+            .scalars(self.wall_secs(), step, &evaluation_scalars(&evaluations))?;
         self.log(&evaluation_line(step, &evaluations))?;
         self.evaluated = Some((step, evaluations));
         self.recent.evaluation += self.lap();
@@ -465,6 +457,8 @@ impl<'a, 'b> Session<'a, 'b> {
             _ if self.io.held_out.is_empty() || stopped_by == StoppedBy::Cancelled => Vec::new(),
             _ => {
                 let found = self.measure()?;
+                self.events
+                    .scalars(self.wall_secs(), step, &evaluation_scalars(&found))?;
                 self.metrics.append(&evaluation_line(step, &found))?;
                 found
             }
@@ -585,6 +579,21 @@ fn means(window: &Window) -> Vec<LossValue> {
         mean
     };
     window.losses.iter().map(mean).collect()
+}
+
+/// The curves that TensorBoard shows of held-out faces.
+fn evaluation_scalars(found: &[(PersonName, Evaluation)]) -> Vec<(String, f64)> {
+    let parts = |e: &Evaluation| {
+        [
+            ("loss", e.loss.total),
+            ("ssim", e.score.ssim),
+            ("mae", e.score.mae),
+        ]
+    };
+    found
+        .iter()
+        .flat_map(|(name, e)| parts(e).map(|(part, v)| (format!("held_out/{name}/{part}"), v)))
+        .collect()
 }
 
 fn evaluation_line(step: u64, found: &[(PersonName, Evaluation)]) -> Line {
