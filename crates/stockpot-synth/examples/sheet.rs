@@ -32,7 +32,7 @@ fn main() -> Result<(), Any> {
             &data,
             &people_drawn[(i / performances) as usize],
             &moment,
-            side,
+            Size::square(side),
         )
     });
     let frames = frames.collect::<Result<Vec<_>, _>>()?;

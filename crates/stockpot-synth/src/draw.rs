@@ -16,9 +16,6 @@ use crate::vec3::{Vec3, add, cross, dot, mix, scale, smooth, sub, turned, unit};
 
 /// Samples per pixel along each axis.
 const SAMPLES: usize = 2;
-/// Decimetres from the camera to the middle of the head, and height of the picture there.
-const DISTANCE_DM: f32 = 11.0;
-const VIEW_DM: f32 = 3.3;
 
 /// Named places of the face: index in MediaPipe FaceMesh and where it lies on the base mesh
 /// (x to the right of the picture, y up, in decimetres). Taken as the foremost vertex nearby.
@@ -58,6 +55,8 @@ pub struct Drawn {
     pub rgb: Rgb8,
     /// A [`Class`] number per pixel: that of most of its samples, the lower on a tie.
     pub classes: Gray8,
+    /// Share of each pixel that is the person or an occluder, 255 for all of it.
+    pub alpha: Gray8,
     /// Mean distance along the view axis in decimetres; 0 where nothing is.
     pub depth_dm: GrayF32,
     /// Exact landmarks; none for [`HeadData::stand_in`].
@@ -73,65 +72,70 @@ struct Posed {
     eyes: [Vec3; 2],
 }
 
-/// Draws `person` playing `moment` as a square picture.
+/// Draws `person` playing `moment`.
 ///
 /// # Errors
-/// [`Error::BadSide`] if `side_px` is not 16 to 2048.
-pub fn draw(
-    data: &HeadData,
-    person: &Person,
-    moment: &Moment,
-    side_px: u32,
-) -> Result<Drawn, Error> {
-    if !(16..=2048).contains(&side_px) {
-        return Err(Error::BadSide { found: side_px });
+/// [`Error::BadSize`] if a side of `size` is not 16 to 2048 pixels.
+pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Result<Drawn, Error> {
+    if [size.width, size.height]
+        .iter()
+        .any(|s| !(16..=2048).contains(s))
+    {
+        return Err(Error::BadSize { found: size });
     }
-    let side = side_px as usize * SAMPLES;
-    let focal = side as f32 * DISTANCE_DM / VIEW_DM;
+    let wide = size.width as usize * SAMPLES;
+    let high = size.height as usize * SAMPLES;
+    let focal = high as f32 * moment.camera.distance_dm / moment.camera.view_dm;
     let posed = pose(data, person, moment);
-    let place = |p: &Vec3| raster::project(*p, focal, side as f32);
+    let place = |p: &Vec3| raster::project(*p, focal, [wide as f32, high as f32]);
     let places: Vec<Vec3> = posed.points.iter().map(place).collect();
-    let seen = raster::visible(&places, data.triangles.iter().map(|t| t.corners), side, 1.0);
-    let size = Size::square(side_px);
+    let triangles = data.triangles.iter().map(|t| t.corners);
+    let seen = raster::visible(&places, triangles, [wide, high], 1.0);
     let mut drawn = Drawn {
         rgb: Rgb8::new(size),
         classes: Gray8::new(size),
+        alpha: Gray8::new(size),
         depth_dm: GrayF32::new(size),
         landmarks: landmarks(data, &places),
         person: person.seed,
     };
-    let columns = side_px as usize;
+    let columns = size.width as usize;
     let rows = drawn.rgb.data_mut().par_chunks_mut(columns * 3);
     let rows = rows.zip(drawn.classes.data_mut().par_chunks_mut(columns));
+    let rows = rows.zip(drawn.alpha.data_mut().par_chunks_mut(columns));
     let rows = rows.zip(drawn.depth_dm.data_mut().par_chunks_mut(columns));
-    rows.enumerate().for_each(|(y, ((rgb, classes), depths))| {
-        for x in 0..columns {
-            let (mut sum, mut depth, mut near) = ([0.0; 3], 0.0, 0.0f32);
-            let mut votes = [0u8; 9];
-            for sample in 0..SAMPLES * SAMPLES {
-                let (sx, sy) = (
-                    x * SAMPLES + sample % SAMPLES,
-                    y * SAMPLES + sample / SAMPLES,
-                );
-                let seen = seen[sy * side + sx];
-                let (colour, class) = shade(data, person, moment, &posed, seen)
-                    .unwrap_or_else(|| (backdrop(moment, sx, sy, side), Class::Background));
-                sum = add(sum, colour.map(encoded));
-                votes[class as usize] += 1;
-                if seen.depth.is_finite() {
-                    depth += seen.depth;
-                    near += 1.0;
+    rows.enumerate()
+        .for_each(|(y, (((rgb, classes), alphas), depths))| {
+            for x in 0..columns {
+                let (mut sum, mut depth, mut near) = ([0.0; 3], 0.0, 0.0f32);
+                let mut votes = [0u8; 10];
+                for sample in 0..SAMPLES * SAMPLES {
+                    let (sx, sy) = (
+                        x * SAMPLES + sample % SAMPLES,
+                        y * SAMPLES + sample / SAMPLES,
+                    );
+                    let seen = seen[sy * wide + sx];
+                    let (colour, class) =
+                        shade(data, person, moment, &posed, seen).unwrap_or_else(|| {
+                            (backdrop(moment, [sx, sy], [wide, high]), Class::Background)
+                        });
+                    sum = add(sum, colour.map(encoded));
+                    votes[class as usize] += 1;
+                    if seen.depth.is_finite() {
+                        depth += seen.depth;
+                        near += 1.0;
+                    }
                 }
+                let n = (SAMPLES * SAMPLES) as f32;
+                for (out, value) in rgb[x * 3..][..3].iter_mut().zip(sum) {
+                    *out = unit_to_u8(value / n);
+                }
+                let best = (1..10).fold(0, |best, i| if votes[i] > votes[best] { i } else { best });
+                classes[x] = best as u8;
+                alphas[x] = unit_to_u8(near / n);
+                depths[x] = depth / near.max(1.0);
             }
-            let n = (SAMPLES * SAMPLES) as f32;
-            for (out, value) in rgb[x * 3..][..3].iter_mut().zip(sum) {
-                *out = unit_to_u8(value / n);
-            }
-            let best = (1..9).fold(0, |best, i| if votes[i] > votes[best] { i } else { best });
-            classes[x] = best as u8;
-            depths[x] = depth / near.max(1.0);
-        }
-    });
+        });
     Ok(drawn)
 }
 
@@ -141,9 +145,9 @@ fn encoded(linear: f32) -> f32 {
     soft.powf(1.0 / 2.2)
 }
 
-fn backdrop(moment: &Moment, x: usize, y: usize, side: usize) -> Vec3 {
-    let (x, y) = (x as f32 / side as f32 - 0.5, y as f32 / side as f32 - 0.45);
-    scale(moment.background, 1.15 - 0.6 * x.hypot(y))
+fn backdrop(moment: &Moment, at: [usize; 2], size: [usize; 2]) -> Vec3 {
+    let [x, y] = std::array::from_fn(|i| at[i] as f32 / size[i] as f32 - 0.5);
+    scale(moment.backdrop.colour, 1.15 - 0.6 * x.hypot(y + 0.05))
 }
 
 /// Share of the head's turn that a place of the base mesh takes part in: none at the shoulders.
@@ -163,7 +167,8 @@ fn pose(data: &HeadData, person: &Person, moment: &Moment) -> Posed {
     for (point, rest) in points.iter_mut().zip(&data.rest) {
         let head = add(turned(sub(*point, pivot), moment.turn_rad), pivot);
         let p = sub(mix(*point, head, head_share(*rest)), target);
-        *point = [p[0], p[1], DISTANCE_DM - p[2]];
+        let [right, up] = moment.camera.shift_dm;
+        *point = [p[0] + right, p[1] + up, moment.camera.distance_dm - p[2]];
     }
     let mut normals = vec![[0.0; 3]; points.len()];
     for triangle in &data.triangles {
@@ -301,7 +306,7 @@ mod tests {
     fn the_stand_in_is_drawn_the_same_each_time() {
         let data = HeadData::stand_in();
         let person = Person::new(&data, 3);
-        let frame = || draw(&data, &person, &Moment::neutral(), 64).unwrap();
+        let frame = || draw(&data, &person, &Moment::neutral(), Size::square(64)).unwrap();
         let (a, b) = (frame(), frame());
         assert_eq!(a.rgb, b.rgb);
         assert_eq!(a.classes.pixel(0, 0), [Class::Background as u8]);
@@ -316,7 +321,7 @@ mod tests {
         let data = HeadData::stand_in();
         let person = Person::new(&data, 3);
         for side in [0, 15, 2049] {
-            assert!(draw(&data, &person, &Moment::neutral(), side).is_err());
+            assert!(draw(&data, &person, &Moment::neutral(), Size::square(side)).is_err());
         }
     }
 
@@ -331,8 +336,8 @@ mod tests {
         let (a, b) = (Person::new(&data, 1), Person::new(&data, 2));
         let still = Moment::neutral();
         let (frame, other) = (
-            draw(&data, &a, &still, 128).unwrap(),
-            draw(&data, &b, &still, 128).unwrap(),
+            draw(&data, &a, &still, Size::square(128)).unwrap(),
+            draw(&data, &b, &still, Size::square(128)).unwrap(),
         );
         for class in [
             Class::Skin,
@@ -367,7 +372,13 @@ mod tests {
                 && at(17).y < at(152).y
         );
         assert_ne!(frame.rgb, other.rgb);
-        let played = draw(&data, &a, &Performance { seed: 2 }.at(1.0), 128).unwrap();
+        let played = draw(
+            &data,
+            &a,
+            &Performance { seed: 2 }.at(1.0),
+            Size::square(128),
+        )
+        .unwrap();
         assert_ne!(frame.rgb, played.rgb);
     }
 }

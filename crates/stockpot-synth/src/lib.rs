@@ -21,5 +21,5 @@ mod vec3;
 
 pub use draw::{Drawn, Landmark, draw};
 pub use error::Error;
-pub use performance::{Moment, Performance};
+pub use performance::{Backdrop, Camera, Moment, Occluder, OccluderKind, Performance};
 pub use person::Person;

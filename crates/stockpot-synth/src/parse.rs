@@ -55,6 +55,26 @@ pub(crate) fn text_of(bytes: &[u8], name: &str) -> Result<String, Error> {
     Ok(text)
 }
 
+/// A package as it is shipped.
+pub(crate) type Archive<'a> = zip::ZipArchive<std::io::Cursor<&'a [u8]>>;
+
+/// Opens a package.
+pub(crate) fn archive(bytes: &[u8]) -> Result<Archive<'_>, Error> {
+    zip::ZipArchive::new(std::io::Cursor::new(bytes))
+        .map_err(|_| broken("the head package", 0, "it is no zip archive"))
+}
+
+/// The bytes of one file in a package.
+pub(crate) fn member(archive: &mut Archive<'_>, name: &str) -> Result<Vec<u8>, Error> {
+    let file = archive.by_name(name);
+    let file = file.map_err(|_| broken(name, 0, "the package does not have it"))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_TEXT_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|_| broken(name, 0, "it cannot be unpacked"))?;
+    Ok(bytes)
+}
+
 fn numbers<const N: usize>(words: &mut std::str::SplitWhitespace) -> Option<[f32; N]> {
     let mut out = [0.0f32; N];
     for value in &mut out {

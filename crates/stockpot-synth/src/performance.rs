@@ -27,8 +27,66 @@ pub struct Moment {
     pub lights: [(Vec3, Vec3); 2],
     /// Light from everywhere, linear.
     pub ambient: Vec3,
-    /// Colour of the background, linear.
-    pub background: Vec3,
+    /// What is behind the person.
+    pub backdrop: Backdrop,
+    /// Where the camera stands.
+    pub camera: Camera,
+    /// What is before the face, if anything.
+    pub occluder: Option<Occluder>,
+}
+
+/// What is behind the person.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backdrop {
+    /// Its main colour, linear.
+    pub colour: Vec3,
+    /// Its pattern, which is still while a performance lasts.
+    pub seed: u64,
+}
+
+/// A perspective camera that looks along the view axis at the middle of the head.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Camera {
+    /// Decimetres from the camera to the middle of the head.
+    pub distance_dm: f32,
+    /// Height of what the picture shows at that distance, in decimetres: small values come close.
+    pub view_dm: f32,
+    /// How far the head is from the middle of the picture, right and up, in decimetres.
+    pub shift_dm: [f32; 2],
+}
+
+impl Camera {
+    /// A head and shoulders portrait.
+    pub const PORTRAIT: Self = Self {
+        distance_dm: 11.0,
+        view_dm: 3.3,
+        shift_dm: [0.0, 0.0],
+    };
+}
+
+/// Something that hides a part of the face.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Occluder {
+    /// What it is.
+    pub kind: OccluderKind,
+    /// Its colour, linear.
+    pub colour: Vec3,
+    /// Where its middle is against the middle of the face, right and up, in decimetres. Glasses sit
+    /// where glasses sit.
+    pub place_dm: [f32; 2],
+    /// How it is turned in the picture's plane, in radians.
+    pub turn_rad: f32,
+}
+
+/// What hides a part of the face.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OccluderKind {
+    /// A shape like a hand with fingers.
+    Hand,
+    /// Glasses, which move with the head.
+    Glasses,
+    /// A microphone on a stick.
+    Microphone,
 }
 
 impl Moment {
@@ -43,7 +101,12 @@ impl Moment {
                 (unit([0.8, 0.2, 0.5]), [0.3; 3]),
             ],
             ambient: [0.3; 3],
-            background: [0.2, 0.22, 0.25],
+            backdrop: Backdrop {
+                colour: [0.2, 0.22, 0.25],
+                seed: 0,
+            },
+            camera: Camera::PORTRAIT,
+            occluder: None,
         }
     }
 }
@@ -114,7 +177,10 @@ impl Performance {
         );
         moment.ambient = tint(rng.range(0.18, 0.4));
         let grey = rng.range(0.08, 0.4);
-        moment.background = std::array::from_fn(|_| grey * rng.range(0.75, 1.25));
+        moment.backdrop = Backdrop {
+            colour: std::array::from_fn(|_| grey * rng.range(0.75, 1.25)),
+            seed: self.seed,
+        };
         moment
     }
 }

@@ -21,12 +21,12 @@ const NOTHING: Seen = Seen {
     shares: [0.0; 3],
 };
 
-/// Where a point of camera space lies in a picture of `side`: x, y in pixels and depth.
-pub(crate) fn project(p: Vec3, focal: f32, side: f32) -> Vec3 {
+/// Where a point of camera space lies in a picture of `size`: x, y in pixels and depth.
+pub(crate) fn project(p: Vec3, focal: f32, size: [f32; 2]) -> Vec3 {
     let z = p[2].max(1e-3);
     [
-        0.5 * side + focal * p[0] / z,
-        0.5 * side - focal * p[1] / z,
+        0.5 * size[0] + focal * p[0] / z,
+        0.5 * size[1] - focal * p[1] / z,
         p[2],
     ]
 }
@@ -35,10 +35,10 @@ pub(crate) fn project(p: Vec3, focal: f32, side: f32) -> Vec3 {
 pub(crate) fn visible(
     places: &[Vec3],
     triangles: impl Iterator<Item = [u32; 3]>,
-    side: usize,
+    size: [usize; 2],
     near: f32,
 ) -> Vec<Seen> {
-    let mut samples = vec![NOTHING; side * side];
+    let mut samples = vec![NOTHING; size[0] * size[1]];
     for (index, corners) in triangles.enumerate() {
         let [a, b, c] = corners.map(|i| places[i as usize]);
         let area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1]);
@@ -49,7 +49,7 @@ pub(crate) fn visible(
             |axis: usize| (a[axis].min(b[axis]).min(c[axis]) - 0.5).ceil().max(0.0) as usize;
         let end = |axis: usize| {
             let last = (a[axis].max(b[axis]).max(c[axis]) - 0.5).floor() + 1.0;
-            last.clamp(0.0, side as f32) as usize
+            last.clamp(0.0, size[axis] as f32) as usize
         };
         for y in first(1)..end(1) {
             let py = y as f32 + 0.5;
@@ -62,7 +62,7 @@ pub(crate) fn visible(
                     continue;
                 }
                 let depth = 1.0 / (u / a[2] + v / b[2] + w / c[2]);
-                let sample = &mut samples[y * side + x];
+                let sample = &mut samples[y * size[0] + x];
                 if depth < sample.depth {
                     *sample = Seen {
                         triangle: index as u32,
@@ -90,7 +90,7 @@ mod tests {
             [4.0, 0.0, 1.0],
             [0.0, 4.0, 1.0],
         ];
-        let seen = visible(&places, [[0, 1, 2], [3, 4, 5]].into_iter(), 8, 0.1);
+        let seen = visible(&places, [[0, 1, 2], [3, 4, 5]].into_iter(), [8, 8], 0.1);
         assert_eq!(seen[0].triangle, 1);
         assert_eq!(seen[5].triangle, 0);
         assert_eq!(seen[63].triangle, u32::MAX);
@@ -103,7 +103,7 @@ mod tests {
     fn odd_triangles_draw_nothing_and_do_not_fail() {
         let places = [[f32::NAN, 0.0, 1.0], [1e30, 0.0, 1.0], [0.0, 9.0, -1.0]];
         assert!(
-            visible(&places, [[0, 1, 2]].into_iter(), 8, 0.1)
+            visible(&places, [[0, 1, 2]].into_iter(), [8, 8], 0.1)
                 .iter()
                 .all(|s| s.triangle == u32::MAX)
         );

@@ -1,0 +1,7 @@
+//! How good it is: measures against the truth that only made-up people can give, and the demo.
+//!
+//! A made-up person A plays a performance; the product swaps B in; B playing the same performance is
+//! what a perfect swap must look like. Nothing that the renderer knows reaches training: whatever is
+//! trained here sees pictures only. Start with [`outcome`], the words every track answers in.
+
+pub mod outcome;
