@@ -9,6 +9,7 @@ use std::str::FromStr;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stockpot_core::{Area, PersonName};
 use stockpot_jobs::swap::MaskMode;
+use stockpot_jobs::train::Precision;
 
 use crate::environment;
 
@@ -212,6 +213,10 @@ pub(crate) struct TrainArgs {
     /// Faces of each person in one step [default: 16]
     #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) batch: Option<u32>,
+    /// Number format of the products, 16 or 32 bits; weights and sums have 32 always [default:
+    /// auto, or what the resumed run has]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) precision: Option<PrecisionName>,
     /// Where to start
     #[arg(long, value_enum, default_value_t = Start::Library, conflicts_with = "resume")]
     pub(crate) from: Start,
@@ -222,6 +227,17 @@ pub(crate) struct TrainArgs {
     /// A wrong name is answered with the right ones
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, serde_json::Value)>,
+}
+
+/// The number format of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionName {
+    /// bf16 where the processor has it (AVX-512 BF16), otherwise f32
+    Auto,
+    /// 32 bits: the same numbers on every machine
+    F32,
+    /// 16 bits with the range of 32: up to twice as fast
+    Bf16,
 }
 
 /// The square of the face that a network sees.
@@ -241,6 +257,16 @@ impl From<AreaName> for Area {
             AreaName::Narrow => Self::Narrow,
             AreaName::Face => Self::Face,
             AreaName::Head => Self::Head,
+        }
+    }
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::Auto => Self::Auto,
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Bf16 => Self::Bf16,
         }
     }
 }

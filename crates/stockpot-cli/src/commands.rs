@@ -149,6 +149,7 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         preset: args.preset,
         area: args.area.map(Into::into),
         batch: args.batch.map(|faces| faces as usize),
+        precision: args.precision.map(Into::into),
         from_scratch: args.from == Start::Scratch,
         resume,
         more: args.settings.into_iter().collect(),

@@ -21,6 +21,7 @@ use stockpot_faceset::SamplerSettings;
 use stockpot_library::{Consented, Library, RunId};
 use stockpot_model::{Family, Network};
 use stockpot_train::checkpoint::latest_good;
+pub use stockpot_train::settings::Precision;
 use stockpot_train::{
     RunIo, RunOutcome, StoppedBy, TrainSettings, TrainSpec, Trainer, run as run_training,
 };
@@ -47,6 +48,8 @@ pub struct Settings {
     pub area: Option<Area>,
     /// Faces of each person in a step. Default 16.
     pub batch: Option<usize>,
+    /// Number format of the products. Default: `auto`, or what the resumed run has.
+    pub precision: Option<Precision>,
     /// Fresh weights instead of the library's.
     pub from_scratch: bool,
     /// A run to go on with.
@@ -250,7 +253,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
     }
     let consents = consents(library, &settings.persons)?;
     let family = family(library, settings)?;
-    let train = TrainSettings::resolve(&[
+    let mut train = TrainSettings::resolve(&[
         settings.more.clone(),
         json!({
             "seed": ctx.seed,
@@ -259,6 +262,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
             "batch": settings.batch.unwrap_or(TrainSettings::default().batch),
         }),
     ])?;
+    train.precision = settings.precision.unwrap_or(train.precision).settle()?;
     let network = Network::new(family);
     let sampler = SamplerSettings::default();
     let start = start::find(ctx, library, &network, settings, &sampler)?;
@@ -354,6 +358,7 @@ fn resume(
         limits.steps = settings.steps.unwrap_or(0);
         limits.minutes = settings.minutes.unwrap_or(0.0);
     }
+    limits.precision = settings.precision.unwrap_or(limits.precision).settle()?;
     let faces = data::Faces {
         persons: &file.persons,
         family: file.family,

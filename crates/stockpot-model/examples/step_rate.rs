@@ -1,22 +1,30 @@
 //! Prints how long forward and backward of every preset take.
 //!
-//! `cargo run --release -p stockpot-model --example step_rate [BATCH]`
+//! `cargo run --release -p stockpot-model --example step_rate [BATCH [bf16 [FAMILY]]]`: medians of five
+//! rounds without loss and optimiser. The whole step: `step_speed` of stockpot-train.
 
 use std::time::Instant;
 
+use stockpot_kernels::Precision;
 use stockpot_model::{Family, Network, Plan};
 
 fn main() {
-    let batch: usize = std::env::args()
-        .nth(1)
-        .and_then(|a| a.parse().ok())
-        .unwrap_or(16);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let batch: usize = words.first().and_then(|a| a.parse().ok()).unwrap_or(16);
+    let precision = match words.get(1).map(String::as_str) {
+        Some("bf16") => Precision::Bf16,
+        _ => Precision::F32,
+    };
+    println!("{precision:?}, {} threads", rayon::current_num_threads());
     for family in Family::COMB.into_iter().chain([Family::CLASSIC]) {
+        if words.get(2).is_some_and(|w| *w != family.to_string()) {
+            continue;
+        }
         let net = Network::new(family);
         let (ep, dp) = (net.init_encoder(1), net.init_decoder(1));
-        let mut encoder = Plan::training(net.encoder().clone(), 2 * batch);
+        let mut encoder = Plan::training_in(net.encoder().clone(), 2 * batch, precision);
         let mut decoders: Vec<Plan> = (0..2)
-            .map(|_| Plan::training(net.decoder().clone(), batch))
+            .map(|_| Plan::training_in(net.decoder().clone(), batch, precision))
             .collect();
         let input = vec![0.5f32; 2 * batch * net.encoder().input_shape().len()];
         let code = net.encoder().output_shape().len() * batch;
@@ -24,7 +32,7 @@ fn main() {
         let mut eg = vec![0.0f32; ep.data.len()];
         let mut dg = vec![0.0f32; dp.data.len()];
         let (mut load, mut forward, mut backward) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..5 {
+        for _ in 0..6 {
             let t = Instant::now();
             encoder.load(&ep);
             decoders.iter_mut().for_each(|d| d.load(&dp));
@@ -44,6 +52,8 @@ fn main() {
             backward.push(t.elapsed().as_secs_f64());
         }
         let median = |v: &mut Vec<f64>| {
+            // The first round finds fresh memory.
+            v.remove(0);
             v.sort_by(f64::total_cmp);
             v[v.len() / 2]
         };

@@ -3,12 +3,16 @@
 //!
 //! `load` weights, `forward` a batch, and (for training plans) `backward` from the gradient of the
 //! output. The backward half lies in `plan_backward`.
+//!
+//! A training plan may round the inputs of its products to `bf16`; activations, gradients, weights
+//! and all sums stay `f32`.
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use stockpot_kernels::{
-    ConvShape, Epilogue, Gather, PackSource, PackedMatrix, UpConvShape, matmul, pointwise,
+    ConvShape, Epilogue, Gather, PackSource, PackedMatrix, Precision, UpConvShape, matmul,
+    pointwise,
 };
 
 use crate::graph::{Graph, NodeId, Op, Shape};
@@ -29,6 +33,7 @@ pub(crate) enum Layer {
 
 #[derive(Debug)]
 pub(crate) struct ConvLayer {
+    pub precision: Precision,
     pub shape: ConvShape,
     pub forward: Gather,
     pub packed: PackedMatrix,
@@ -40,6 +45,7 @@ pub(crate) struct ConvLayer {
 
 #[derive(Debug)]
 pub(crate) struct UpConvLayer {
+    pub precision: Precision,
     pub shape: UpConvShape,
     pub forward: [Gather; 4],
     pub packed: [PackedMatrix; 4],
@@ -52,6 +58,7 @@ pub(crate) struct UpConvLayer {
 
 #[derive(Debug)]
 pub(crate) struct DenseLayer {
+    pub precision: Precision,
     pub forward: Gather,
     pub packed: PackedMatrix,
     pub input_grad: Gather,
@@ -76,15 +83,27 @@ pub struct Plan {
 impl Plan {
     /// A plan that can only run forward.
     pub fn inference(graph: Arc<Graph>, batch: usize) -> Self {
-        Self::new(graph, batch, false)
+        Self::inference_in(graph, batch, Precision::F32)
+    }
+
+    /// [`Plan::inference`] in the precision of a training plan: the same numbers to the bit.
+    pub fn inference_in(graph: Arc<Graph>, batch: usize, precision: Precision) -> Self {
+        Self::new(graph, batch, false, precision)
     }
 
     /// A plan that can run backward as well; about three times the memory.
     pub fn training(graph: Arc<Graph>, batch: usize) -> Self {
-        Self::new(graph, batch, true)
+        Self::training_in(graph, batch, Precision::F32)
     }
 
-    fn new(graph: Arc<Graph>, batch: usize, training: bool) -> Self {
+    /// [`Plan::training`] whose products round their inputs to `precision`, but for layers that
+    /// see pixels or draw them: those have few channels, so little is gained, and what they round
+    /// shows.
+    pub fn training_in(graph: Arc<Graph>, batch: usize, precision: Precision) -> Self {
+        Self::new(graph, batch, true, precision)
+    }
+
+    fn new(graph: Arc<Graph>, batch: usize, training: bool, precision: Precision) -> Self {
         let buffers = || -> Vec<Vec<f32>> {
             let len = |i: usize| match graph.nodes[i].op {
                 Op::Reshape => 0,
@@ -97,7 +116,7 @@ impl Plan {
         let layers = graph
             .nodes
             .iter()
-            .map(|n| make_layer(&graph, n, batch))
+            .map(|n| make_layer(&graph, n, batch, precision))
             .collect();
         let mut seen = vec![false; graph.nodes.len()];
         let mut first_writer = vec![Vec::new(); graph.nodes.len()];
@@ -291,10 +310,26 @@ pub(crate) fn source(graph: &Graph, id: NodeId) -> NodeId {
     at
 }
 
-fn make_layer(graph: &Graph, node: &crate::graph::Node, batch: usize) -> Layer {
+/// The fewest channels of a rounded layer's input: fewer are colours.
+const LEAST_ROUNDED_INPUT: usize = 8;
+/// The fewest channels of a rounded layer's output: fewer are colours and mask.
+const LEAST_ROUNDED_OUTPUT: usize = 16;
+
+fn make_layer(
+    graph: &Graph,
+    node: &crate::graph::Node,
+    batch: usize,
+    precision: Precision,
+) -> Layer {
     let Some(input) = node.inputs.first().map(|id| graph.nodes[id.0].shape) else {
         return Layer::None;
     };
+    let precision = if input.c < LEAST_ROUNDED_INPUT || node.shape.c < LEAST_ROUNDED_OUTPUT {
+        Precision::F32
+    } else {
+        precision
+    };
+    let empty = || PackedMatrix::empty_in(precision);
     match node.op {
         Op::Conv { kernel, stride, .. } => {
             let shape = ConvShape {
@@ -309,13 +344,14 @@ fn make_layer(graph: &Graph, node: &crate::graph::Node, batch: usize) -> Layer {
             let input_grads: Vec<_> = shape
                 .input_grad()
                 .into_iter()
-                .map(|(gather, taps)| (gather, taps, PackedMatrix::empty()))
+                .map(|(gather, taps)| (gather, taps, empty()))
                 .collect();
             let reached: usize = input_grads.iter().map(|(g, ..)| g.grid_h * g.grid_w).sum();
             Layer::Conv(Box::new(ConvLayer {
+                precision,
                 shape,
                 forward: shape.forward(),
-                packed: PackedMatrix::empty(),
+                packed: empty(),
                 covers: reached == input.h * input.w,
                 input_grads,
                 bias: Vec::new(),
@@ -330,21 +366,23 @@ fn make_layer(graph: &Graph, node: &crate::graph::Node, batch: usize) -> Layer {
                 out_c: node.shape.c,
             };
             Layer::UpConv(Box::new(UpConvLayer {
+                precision,
                 shape,
                 forward: std::array::from_fn(|phase| shape.forward(phase)),
-                packed: std::array::from_fn(|_| PackedMatrix::empty()),
+                packed: std::array::from_fn(|_| empty()),
                 input_grad: shape.input_grad(),
-                packed_grad: PackedMatrix::empty(),
+                packed_grad: empty(),
                 phases: vec![0.0; shape.phase_len()],
                 phase_grad: Vec::new(),
                 bias: Vec::new(),
             }))
         }
         Op::Dense { .. } => Layer::Dense(Box::new(DenseLayer {
+            precision,
             forward: Gather::dense(batch, input.len(), node.shape.len()),
-            packed: PackedMatrix::empty(),
+            packed: empty(),
             input_grad: Gather::dense(batch, node.shape.len(), input.len()),
-            packed_grad: PackedMatrix::empty(),
+            packed_grad: empty(),
             bias: Vec::new(),
         })),
         _ => Layer::None,

@@ -1,7 +1,8 @@
 //! The backward half of a plan: from the gradient of the output to gradients of weights and input.
 
 use rayon::prelude::*;
-use stockpot_kernels::{Epilogue, matmul, pointwise, weight_grad};
+use stockpot_kernels::weight_grad::weight_grad_in;
+use stockpot_kernels::{Epilogue, Isa, matmul, pointwise};
 
 use crate::graph::{NodeId, Op};
 use crate::plan::{CHUNK, ConvLayer, DenseLayer, Layer, Plan, UpConvLayer, source, visit_average};
@@ -153,7 +154,7 @@ impl Plan {
 type Target<'a> = Option<(&'a mut [f32], bool)>;
 
 fn conv_backward(l: &mut ConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
-    weight_grad(&l.forward, x, dy, dw);
+    weight_grad_in(Isa::best(), l.precision, &l.forward, x, dy, dw);
     if let Some((dx, first)) = into {
         if first && !l.covers {
             dx.fill(0.0);
@@ -170,7 +171,7 @@ fn conv_backward(l: &mut ConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into:
 
 fn up_conv_backward(l: &mut UpConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
     l.phase_grad.fill(0.0);
-    l.shape.phase_grad(x, dy, &mut l.phase_grad);
+    l.shape.phase_grad_in(l.precision, x, dy, &mut l.phase_grad);
     l.shape.fold_grad(&l.phase_grad, dw);
     if let Some((dx, first)) = into {
         let epilogue = Epilogue {
@@ -182,7 +183,7 @@ fn up_conv_backward(l: &mut UpConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], 
 }
 
 fn dense_backward(l: &mut DenseLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
-    weight_grad(&l.forward, x, dy, dw);
+    weight_grad_in(Isa::best(), l.precision, &l.forward, x, dy, dw);
     if let Some((dx, first)) = into {
         let epilogue = Epilogue {
             add: !first,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stockpot_core::Rng;
-use stockpot_kernels::Activation;
+use stockpot_kernels::{Activation, Precision};
 use stockpot_model::{Family, Graph, GraphBuilder, Network, Params, Plan, Shape, weights_file};
 
 fn noise(n: usize, purpose: &str) -> Vec<f32> {
@@ -156,6 +156,85 @@ fn gradients_add_up_and_runs_repeat_to_the_bit() {
     for (a, b) in once.iter().zip(&twice) {
         assert!((2.0 * a - b).abs() <= 1e-5 * a.abs().max(1.0));
     }
+}
+
+/// Every operator that has weights, wide enough to be rounded, between narrow ends.
+fn wide_enough() -> Graph {
+    // Nearly straight: a number near zero that rounding moves across it would weigh far more
+    // than the rounding itself.
+    let leak = Activation::LeakyRelu(0.9);
+    let mut b = GraphBuilder::new("t", Shape::new(8, 8, 3));
+    let mut at = b.conv("stem", b.input(), (3, 1, 16), leak);
+    let down = b.conv("down", at, (5, 2, 32), leak);
+    let shortcut = b.average_down(at, 32);
+    at = b.add(down, shortcut);
+    at = b.dense("code", at, 24, Activation::None);
+    at = b.dense("seed", at, 2 * 2 * 24, leak);
+    at = b.reshape(at, Shape::new(2, 2, 24));
+    at = b.up_conv("up", at, 20, leak);
+    let branch = b.conv("mix", at, (3, 1, 20), leak);
+    at = b.add(at, branch);
+    at = b.conv("head", at, (3, 1, 4), Activation::None);
+    b.sigmoid(at);
+    b.build()
+}
+
+fn length(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+}
+
+#[test]
+fn rounded_products_give_nearly_the_same_gradients() {
+    let graph = Arc::new(wide_enough());
+    let params = Params::init(graph.layout.clone(), 3);
+    let batch = 5;
+    let input = noise(batch * graph.input_shape().len(), "input");
+    let direction = noise(batch * graph.output_shape().len(), "direction");
+    let run = |precision| {
+        let mut plan = Plan::training_in(graph.clone(), batch, precision);
+        plan.load(&params);
+        let out = plan.forward(&input).to_vec();
+        let mut grads = vec![0.0; graph.layout.len()];
+        let input_grad = plan.backward(&direction, &mut grads, true).to_vec();
+        (out, grads, input_grad)
+    };
+    let (exact, rounded) = (run(Precision::F32), run(Precision::Bf16));
+    // A rounded number is off by up to 2^-9; errors of the ten products in the longest way add up
+    // like random steps.
+    let near = |what: &str, a: &[f32], b: &[f32]| {
+        let off = length(a.iter().zip(b).map(|(a, b)| a - b)) / length(a.iter().copied());
+        println!("{what}: off by {off:.5}");
+        assert!(off < 0.02, "{what}: {off}");
+        assert!(off > 1e-4, "{what} is not rounded: {off}");
+    };
+    near("output", &exact.0, &rounded.0);
+    near("gradient of the input", &exact.2, &rounded.2);
+    for spec in graph.layout.specs() {
+        near(&spec.name, &exact.1[spec.range()], &rounded.1[spec.range()]);
+    }
+    // What only passes through layers of few channels is not rounded.
+    let mut stem = GraphBuilder::new("t", Shape::new(8, 8, 3));
+    stem.conv("stem", stem.input(), (3, 1, 16), Activation::None);
+    let stem = Arc::new(stem.build());
+    let params = Params::init(stem.layout.clone(), 1);
+    let pixels = |precision| {
+        let mut plan = Plan::inference_in(stem.clone(), batch, precision);
+        plan.load(&params);
+        plan.forward(&input).to_vec()
+    };
+    assert_eq!(pixels(Precision::F32), pixels(Precision::Bf16));
+}
+
+#[test]
+fn rounded_inference_is_rounded_training_to_the_bit() {
+    let graph = Arc::new(wide_enough());
+    let params = Params::init(graph.layout.clone(), 3);
+    let input = noise(4 * graph.input_shape().len(), "input");
+    let mut training = Plan::training_in(graph.clone(), 4, Precision::Bf16);
+    let mut inference = Plan::inference_in(graph, 4, Precision::Bf16);
+    training.load(&params);
+    inference.load(&params);
+    assert_eq!(training.forward(&input), inference.forward(&input));
 }
 
 #[test]

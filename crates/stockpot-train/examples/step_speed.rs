@@ -1,31 +1,35 @@
-//! How long a training step takes here, phase by phase, and what the loss and the saving cost.
+//! How long a whole training step takes here, phase by phase, and what saving costs.
 //!
-//! `cargo run -p stockpot-train --example step_speed -- comb-s-96 16 5`
-//! (network, faces per person, steps; two persons, random pictures)
+//! `cargo run --release -p stockpot-train --example step_speed -- comb-s-96 16 auto 5`
+//! (network, faces per person, precision, rounds; two persons, random pictures made beforehand).
+//! Medians, and the spread from the quickest round to the slowest; the first step, which finds
+//! fresh memory, counts for nothing.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use stockpot_core::Rng;
 use stockpot_model::Network;
+use stockpot_train::log::Shares;
 use stockpot_train::{Batch, FaceBatch, TrainSettings, TrainSpec, Trainer, checkpoint};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
     let network = Network::new(words.next().as_deref().unwrap_or("comb-s-96").parse()?);
     let faces: usize = words.next().as_deref().unwrap_or("16").parse()?;
-    let steps: u64 = words.next().as_deref().unwrap_or("5").parse()?;
-    let settings = TrainSettings {
-        batch: faces,
-        ..TrainSettings::default()
-    };
+    let precision = words.next().unwrap_or("auto".into());
+    let rounds: u64 = words.next().as_deref().unwrap_or("5").parse()?;
+    let chosen = serde_json::json!({"batch": faces, "precision": precision});
+    let settings = TrainSettings::resolve(&[chosen])?;
     let persons = vec![
         ("anna".parse()?, network.init_decoder(1)),
         ("ben".parse()?, network.init_decoder(1)),
     ];
     let encoder = network.init_encoder(1);
     let side = network.family().resolution() as usize;
-    println!("{}: {faces} + {faces} faces a step", network.family());
+    let madds = network.encoder().multiply_adds() + network.decoder().multiply_adds();
+    let gflop = 6.0 * madds as f64 * 2.0 * faces as f64 / 1e9;
+    let family = network.family();
     let parents = BTreeMap::new();
     let mut trainer = Trainer::new(TrainSpec {
         network,
@@ -36,27 +40,51 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     let start = Instant::now();
     let clock = || start.elapsed().as_secs_f64();
-    for number in 0..steps {
-        let batch = Batch {
+    let batches: Vec<Batch> = (0..=rounds)
+        .map(|number| Batch {
             number,
             faces: noise(2 * faces, side, number),
-        };
+        })
+        .collect();
+    let mut rows: Vec<(f64, Shares)> = Vec::new();
+    for batch in &batches {
         let begun = clock();
-        let report = trainer.step(&batch, &clock)?;
-        let ms = |secs: f64| (1e3 * secs).round();
-        let s = report.secs;
-        println!(
-            "step {:>2}: {:>5} ms = forward {} + loss {} + backward {} + update {}; {:.1} faces/s, norm {:.3}",
-            report.step,
-            ms(clock() - begun),
-            ms(s.forward),
-            ms(s.loss),
-            ms(s.backward),
-            ms(s.update),
-            2.0 * faces as f64 / (clock() - begun),
-            report.gradient_norm,
-        );
+        let report = trainer.step(batch, &clock)?;
+        rows.push((clock() - begun, report.secs));
     }
+    rows.remove(0);
+    let of = |pick: &dyn Fn(&(f64, Shares)) -> f64| {
+        let mut values: Vec<f64> = rows.iter().map(pick).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let all = of(&|r| r.0);
+    let (best, median, worst) = (all[0], all[all.len() / 2], all[all.len() - 1]);
+    println!(
+        "{family} {faces}+{faces} {:?}, {} threads: {:.2} pairs/s (best {:.2}, worst {:.2}), step {:.0} ms, {:.0} GFLOP/s",
+        trainer.meta().settings.precision,
+        rayon::current_num_threads(),
+        faces as f64 / median,
+        faces as f64 / best,
+        faces as f64 / worst,
+        1e3 * median,
+        gflop / median,
+    );
+    let part = |name: &str, pick: &dyn Fn(&Shares) -> f64| {
+        let values = of(&|r| pick(&r.1));
+        let middle = values[values.len() / 2];
+        println!(
+            "  {name:<9} {:6.1} ms {:5.1} %  ({:.1} to {:.1})",
+            1e3 * middle,
+            100.0 * middle / median,
+            1e3 * values[0],
+            1e3 * values[values.len() - 1]
+        );
+    };
+    part("forward", &|s| s.forward);
+    part("loss", &|s| s.loss);
+    part("backward", &|s| s.backward);
+    part("update", &|s| s.update);
     let begun = clock();
     trainer.snapshot();
     trainer.snapshot();

@@ -115,6 +115,11 @@ pub enum Error {
     },
 
     // --- the user's machine ---
+    /// Asked to compute in a format that this processor does not multiply.
+    #[error(
+        "This processor does not multiply bf16 by itself (that takes AVX-512 BF16), and emulating it would be many times slower than f32"
+    )]
+    NoBf16,
     /// A file or folder cannot be read or written.
     #[error("Cannot {action} {}", path.display())]
     Io {
@@ -180,6 +185,9 @@ impl Error {
                 ),
                 None => "start again with a lower `learning_rate` or a smaller `clip_norm`".into(),
             }),
+            Self::NoBf16 => Some(
+                "use `--precision f32`; with `--resume` a run that was begun in bf16 goes on in f32".into(),
+            ),
             Self::NewerCheckpoint { .. } => Some("install the newer stockpot that wrote it".into()),
             Self::BrokenCheckpoint { .. } => {
                 Some("resume from the one before it: `latest_good` does so by itself".into())

@@ -9,12 +9,40 @@ use crate::error::Error;
 use crate::loss::{LossWeights, ScaleWeights};
 use crate::optim::{AdamSettings, LearningRate, Schedule};
 
-/// How numbers are held while training.
+/// What the products of a training step round their inputs to. Weights, activations, gradients
+/// and sums are held in 32 bits in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// 32 bits everywhere.
+    /// `bf16` where the processor multiplies it, otherwise `f32`. A run settles on one of the two
+    /// when it begins and keeps it.
+    Auto,
+    /// Nothing is rounded.
     F32,
+    /// Rounded to 16 bits with the range of `f32`, but for layers that see or draw pixels.
+    Bf16,
+}
+
+impl Precision {
+    /// `f32` or `bf16`.
+    ///
+    /// # Errors
+    /// [`Error::NoBf16`] if `bf16` is asked for and this processor would have to emulate it.
+    pub fn settle(self) -> Result<Self, Error> {
+        match (self, stockpot_kernels::isa::multiplies_bf16()) {
+            (Self::Bf16, false) => Err(Error::NoBf16),
+            (Self::Auto | Self::Bf16, true) => Ok(Self::Bf16),
+            (Self::Auto | Self::F32, _) => Ok(Self::F32),
+        }
+    }
+
+    /// What the kernels are asked for once it is settled.
+    pub(crate) fn of_products(self) -> stockpot_kernels::Precision {
+        match self {
+            Self::Bf16 => stockpot_kernels::Precision::Bf16,
+            Self::Auto | Self::F32 => stockpot_kernels::Precision::F32,
+        }
+    }
 }
 
 /// Everything that shapes a training but its data. Every field has a default; a resumed run keeps
@@ -69,7 +97,8 @@ pub struct TrainSettings {
     pub mask_weight: f64,
     /// Leave the encoder as it is and train decoders only; default false.
     pub freeze_encoder: bool,
-    /// Number format; only `f32` (default) yet.
+    /// `bf16` is up to twice as fast as `f32` on processors that multiply it; `auto` (default)
+    /// uses it there. Set `f32` to get the same numbers on every machine.
     pub precision: Precision,
     /// A line of metrics every so many steps, at least 1; default 10.
     pub report_every: u64,
@@ -107,7 +136,7 @@ impl Default for TrainSettings {
             background_weight: 0.1,
             mask_weight: 0.2,
             freeze_encoder: false,
-            precision: Precision::F32,
+            precision: Precision::Auto,
             report_every: 10,
             snapshot_every: 50,
             save_every: 250,

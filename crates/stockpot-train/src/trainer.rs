@@ -72,8 +72,8 @@ pub struct Trainer {
     graphs: Graphs,
     encoder: Plan,
     decoder: Plan,
-    /// Made when first needed.
-    eval_encoder: Option<Plan>,
+    /// Both halves in f32, as swaps run them; made when first needed.
+    eval: Option<(Plan, Plan)>,
     encoder_is_loaded: bool,
     state: TrainState,
     last_good: Arc<TrainState>,
@@ -116,12 +116,16 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Persons`] if nobody or somebody twice is given; [`Error::Shape`] if weights are
-    /// not of this network.
+    /// not of this network; [`Error::NoBf16`] if the settings insist on what this processor lacks.
     pub fn new(spec: TrainSpec) -> Result<Self, Error> {
         let graphs = Graphs::of(&spec.network);
+        let precision = spec.settings.precision.settle()?;
         let meta = CheckpointMeta {
             family: graphs.family.clone(),
-            settings: spec.settings,
+            settings: TrainSettings {
+                precision,
+                ..spec.settings
+            },
             parents: spec.parents,
         };
         let persons = spec
@@ -136,8 +140,11 @@ impl Trainer {
     /// go on with others.
     ///
     /// # Errors
-    /// [`Error::ForeignCheckpoint`] if it is of another network.
-    pub fn resume(network: &Network, checkpoint: Checkpoint) -> Result<Self, Error> {
+    /// [`Error::ForeignCheckpoint`] if it is of another network; [`Error::NoBf16`] if it was begun
+    /// in `bf16` and this processor does not multiply that.
+    pub fn resume(network: &Network, mut checkpoint: Checkpoint) -> Result<Self, Error> {
+        let settings = &mut checkpoint.meta.settings;
+        settings.precision = settings.precision.settle()?;
         Self::resume_graphs(Graphs::of(network), checkpoint)
     }
 
@@ -162,20 +169,20 @@ impl Trainer {
         check_state(&graphs, &state)?;
         let (batch, persons) = (meta.settings.batch, state.persons.len());
         let frozen = meta.settings.freeze_encoder;
-        let make_encoder = if frozen {
-            Plan::inference
-        } else {
-            Plan::training
-        };
+        let precision = meta.settings.precision.of_products();
         let code = graphs.encoder.output_shape();
         let (side, channels) = (graphs.side(), graphs.channels());
         let lanes = (2 * rayon::current_num_threads()).min(batch);
         let weights = |slots: &Slots| vec![0.0; slots.weights.len()];
         Ok(Self {
             loss_weights: meta.settings.loss_weights(),
-            encoder: make_encoder(graphs.encoder.clone(), persons * batch),
-            decoder: Plan::training(graphs.decoder.clone(), batch),
-            eval_encoder: None,
+            encoder: if frozen {
+                Plan::inference_in(graphs.encoder.clone(), persons * batch, precision)
+            } else {
+                Plan::training_in(graphs.encoder.clone(), persons * batch, precision)
+            },
+            decoder: Plan::training_in(graphs.decoder.clone(), batch, precision),
+            eval: None,
             encoder_is_loaded: false,
             last_good: Arc::new(state.clone()),
             spare: None,
@@ -321,7 +328,8 @@ impl Trainer {
 
     /// Bytes of all buffers of both network halves, state and copies not included.
     pub fn buffer_bytes(&self) -> usize {
-        let eval = self.eval_encoder.as_ref().map_or(0, Plan::buffer_bytes);
+        let eval = self.eval.as_ref();
+        let eval = eval.map_or(0, |(e, d)| e.buffer_bytes() + d.buffer_bytes());
         self.encoder.buffer_bytes() + self.decoder.buffer_bytes() + eval
     }
 

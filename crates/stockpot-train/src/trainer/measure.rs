@@ -20,6 +20,9 @@ pub struct Evaluation {
     pub score: FaceScore,
 }
 
+/// Faces drawn in one batch: enough for all threads, little memory.
+const DRAWN_AT_ONCE: usize = 8;
+
 impl Trainer {
     /// Measures a person's held-out faces with the running mean of the weights.
     ///
@@ -81,18 +84,21 @@ impl Trainer {
                 found: input.len(),
             });
         }
-        let batch = self.meta.settings.batch;
-        let graph = &self.graphs.encoder;
-        let encoder = self
-            .eval_encoder
-            .get_or_insert_with(|| Plan::inference(graph.clone(), batch));
+        let batch = self.meta.settings.batch.min(DRAWN_AT_ONCE);
+        let graphs = &self.graphs;
+        let (encoder, decoder) = self.eval.get_or_insert_with(|| {
+            (
+                Plan::inference(graphs.encoder.clone(), batch),
+                Plan::inference(graphs.decoder.clone(), batch),
+            )
+        });
         encoder.load_slice(&self.state.encoder.ema);
-        self.decoder.load_slice(&self.state.persons[index].1.ema);
+        decoder.load_slice(&self.state.persons[index].1.ema);
         let mut drawn = Vec::with_capacity(input.len() / each * out_each);
         let mut padded = vec![0.0; batch * each];
         for part in input.chunks(batch * each) {
             padded[..part.len()].copy_from_slice(part);
-            let found = self.decoder.forward(encoder.forward(&padded));
+            let found = decoder.forward(encoder.forward(&padded));
             drawn.extend_from_slice(&found[..part.len() / each * out_each]);
         }
         Ok(drawn)

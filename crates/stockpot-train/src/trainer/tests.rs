@@ -6,6 +6,7 @@ use stockpot_model::{GraphBuilder, Shape};
 
 use super::*;
 use crate::batch::FaceBatch;
+use crate::settings::Precision;
 
 pub(crate) const SIDE: usize = 16;
 
@@ -116,11 +117,23 @@ fn poisoned(number: u64, person: usize) -> Batch {
     batch
 }
 
+fn in_precision(precision: Precision) -> TrainSettings {
+    TrainSettings {
+        precision,
+        ..settings()
+    }
+}
+
 #[test]
 fn five_steps_and_a_resume_and_five_more_equal_ten() {
-    let mut whole = trainer(settings());
+    resume_is_exact(Precision::F32);
+    resume_is_exact(Precision::Bf16);
+}
+
+fn resume_is_exact(precision: Precision) {
+    let mut whole = trainer(in_precision(precision));
     let reports = steps(&mut whole, 10);
-    let mut first = trainer(settings());
+    let mut first = trainer(in_precision(precision));
     steps(&mut first, 5);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
@@ -130,6 +143,7 @@ fn five_steps_and_a_resume_and_five_more_equal_ten() {
     std::fs::write(&path, bytes).unwrap();
     drop(first);
     let checkpoint = crate::checkpoint::read(&path).unwrap();
+    assert_eq!(checkpoint.meta.settings.precision, precision);
     let mut second = Trainer::resume_graphs(graphs(), checkpoint).unwrap();
     assert_eq!(steps(&mut second, 5), reports[5..]);
     assert_eq!(second.state(), whole.state());
@@ -139,18 +153,88 @@ fn five_steps_and_a_resume_and_five_more_equal_ten() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    let go = |threads| {
+    let go = |threads, precision| {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .unwrap();
         pool.install(|| {
-            let mut trainer = trainer(settings());
+            let mut trainer = trainer(in_precision(precision));
             steps(&mut trainer, 3);
             trainer.state().clone()
         })
     };
-    assert_eq!(go(1), go(3));
+    let (exact, rounded) = (go(1, Precision::F32), go(1, Precision::Bf16));
+    assert_eq!(exact, go(3, Precision::F32));
+    assert_eq!(rounded, go(3, Precision::Bf16));
+    assert_ne!(exact, rounded);
+}
+
+#[test]
+fn a_run_settles_on_a_precision_and_keeps_it() {
+    let network = stockpot_model::Network::new("classic-2x16d32".parse().unwrap());
+    let begin = |precision| {
+        Trainer::new(TrainSpec {
+            encoder: network.init_encoder(1),
+            persons: vec![(name("anna"), network.init_decoder(1))],
+            settings: in_precision(precision),
+            parents: BTreeMap::new(),
+            network: network.clone(),
+        })
+    };
+    let has_bf16 = stockpot_kernels::isa::multiplies_bf16();
+    let auto = begin(Precision::Auto).unwrap();
+    let settled = auto.meta().settings.precision;
+    let wanted = match has_bf16 {
+        true => Precision::Bf16,
+        false => Precision::F32,
+    };
+    assert_eq!(settled, wanted);
+    let plain = begin(Precision::F32).unwrap();
+    assert_eq!(plain.meta().settings.precision, Precision::F32);
+    let mut checkpoint = Checkpoint {
+        meta: plain.meta().clone(),
+        state: plain.state().clone(),
+    };
+    let again = Trainer::resume(&network, checkpoint.clone()).unwrap();
+    assert_eq!(again.meta().settings.precision, Precision::F32);
+    checkpoint.meta.settings.precision = Precision::Bf16;
+    let answers = [
+        begin(Precision::Bf16),
+        Trainer::resume(&network, checkpoint),
+    ];
+    for answer in answers {
+        match answer {
+            Ok(trainer) => {
+                assert!(has_bf16);
+                assert_eq!(trainer.meta().settings.precision, Precision::Bf16);
+            }
+            Err(error) => {
+                assert!(!has_bf16 && error.to_string().contains("bf16"), "{error}");
+                assert!(error.hint().unwrap().contains("--precision f32"));
+            }
+        }
+    }
+}
+
+#[test]
+fn rounded_products_learn_as_well() {
+    let learn = |precision| {
+        let mut trainer = trainer(TrainSettings {
+            ema_decay: 0.9,
+            schedule_steps: 100,
+            ..in_precision(precision)
+        });
+        for number in 0..150 {
+            trainer.step(&batch(number), &still).unwrap();
+        }
+        let unseen = trainer.evaluate(&name("anna"), &faces(0, 16, 1 << 40));
+        unseen.unwrap().loss.total
+    };
+    let (exact, rounded) = (learn(Precision::F32), learn(Precision::Bf16));
+    println!("loss on unseen faces: {exact:.4} in f32, {rounded:.4} in bf16");
+    // Two f32 trainings whose first weights differ are further apart than this.
+    assert!((rounded / exact - 1.0).abs() < 0.1, "{rounded} {exact}");
 }
 
 #[test]
