@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Draw a person's face into a video or picture
     Swap(SwapArgs),
+    /// Measure how good training and swapping are, on people who do not exist
+    Eval(EvalArgs),
     /// What a library holds, and whether it is whole
     #[command(subcommand)]
     Library(LibraryCommand),
@@ -336,6 +338,22 @@ impl From<MaskName> for MaskMode {
             MaskName::Both => Self::Both,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// Render and train less: under 8 minutes instead of under 30, on 2 cores
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// A few frames and steps only, to see that everything runs
+    #[arg(long, hide = true, conflicts_with = "quick")]
+    pub(crate) tiny: bool,
+    /// Only these tracks, such as T1,T2 [default: all]
+    #[arg(long, value_name = "TRACKS", value_delimiter = ',')]
+    pub(crate) tracks: Vec<String>,
+    /// Write eval.json and the page eval.html into this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

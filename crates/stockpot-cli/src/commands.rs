@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use stockpot_core::CancelToken;
+use stockpot_eval::bench::{self, Effort};
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
-    Cli, Command, Consent, ExtractArgs, FaceOrder, FacesCommand, LegacyArgs, LegacyCommand,
-    LibraryCommand, ModelsCommand, PersonCommand, Start, SwapArgs, TrainArgs,
+    Cli, Command, Consent, EvalArgs, ExtractArgs, FaceOrder, FacesCommand, LegacyArgs,
+    LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand, Start, SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
         Command::Faces(command) => faces(&session, command),
         Command::Train(args) => train(&session, args),
         Command::Swap(args) => swap(&session, args),
+        Command::Eval(args) => eval(&session, args),
         Command::Library(command) => library(&session, command),
         Command::Legacy(command) => legacy(&session, command),
         Command::Models(command) => models(&session, command),
@@ -224,6 +226,30 @@ fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
         convert,
     };
     session.job(|ctx| jobs::swap::run(ctx, &settings))
+}
+
+fn eval(session: &Session<'_>, args: EvalArgs) -> Result<ExitCode, Failure> {
+    let settings = bench::Settings {
+        effort: match (args.tiny, args.quick) {
+            (true, _) => Effort::Tiny,
+            (_, true) => Effort::Quick,
+            _ => Effort::Full,
+        },
+        tracks: args.tracks,
+        out: args.output,
+        command: environment::command_line(),
+    };
+    let reply = bench::run(&session.ctx, &settings);
+    session.reporter.finish();
+    let reply = reply?;
+    session.console.result_as(&reply, &reply.text())?;
+    if reply.failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure::failed(format!(
+        "Not measured: {}; their lines say why",
+        reply.failed.join(", ")
+    )))
 }
 
 fn legacy(session: &Session<'_>, command: LegacyCommand) -> Result<ExitCode, Failure> {

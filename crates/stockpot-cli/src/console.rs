@@ -79,6 +79,21 @@ impl Console {
         self.data(&render::text(&data))
     }
 
+    /// The result of a command that words its own text for people; or as JSON.
+    pub(crate) fn result_as<T: serde::Serialize>(
+        &self,
+        reply: &T,
+        text: &str,
+    ) -> Result<(), Failure> {
+        match self.json {
+            true => self.result(reply),
+            false => {
+                self.answered.store(true, Ordering::SeqCst);
+                self.data(text)
+            }
+        }
+    }
+
     fn data(&self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

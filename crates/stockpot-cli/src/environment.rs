@@ -11,6 +11,16 @@ pub(crate) const LIBRARY: &str = "STOCKPOT_LIBRARY";
 /// The folder of the face models.
 pub(crate) const MODELS: &str = "STOCKPOT_MODELS";
 
+/// What was typed, for records of measurements: `stockpot` and its arguments.
+pub(crate) fn command_line() -> String {
+    let arguments = std::env::args_os().skip(1);
+    let words = arguments.map(|a| a.to_string_lossy().into_owned());
+    std::iter::once("stockpot".to_owned())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// Whether the user asked for output without colour (any value that is not empty).
 pub(crate) fn no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())

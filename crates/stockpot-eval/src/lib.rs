@@ -4,4 +4,10 @@
 //! what a perfect swap must look like. Nothing that the renderer knows reaches training: whatever is
 //! trained here sees pictures only. Start with [`outcome`], the words every track answers in.
 
+pub mod bench;
+pub mod measure;
 pub mod outcome;
+mod page;
+pub mod sets;
+mod table;
+pub mod tracks;

@@ -1,0 +1,295 @@
+//! SwapBench: runs the tracks one after another over one world of made-up people.
+//!
+//! Everything random follows from one seed. Start with [`run`]; [`World`] is what a track gets.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Instant;
+
+use serde::Serialize;
+use stockpot_core::image::Rgb8;
+use stockpot_core::{Progress, picture};
+use stockpot_faces::FaceModels;
+use stockpot_jobs::{Context, JobError, JobErrorKind};
+use stockpot_synth::assets::HeadData;
+
+use crate::outcome::Outcome;
+use crate::sets::{self, Cast, Pair};
+use crate::tracks::{self, State};
+use crate::{page, table};
+
+/// How much is rendered and trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effort {
+    /// A few frames and steps: whether everything runs, nothing about how good it is.
+    Tiny,
+    /// Under 8 minutes on 2 cores.
+    Quick,
+    /// Under 30 minutes on 2 cores.
+    Full,
+}
+
+impl Effort {
+    /// The value for this effort.
+    pub fn pick<T>(self, tiny: T, quick: T, full: T) -> T {
+        match self {
+            Self::Tiny => tiny,
+            Self::Quick => quick,
+            Self::Full => full,
+        }
+    }
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How much.
+    pub effort: Effort,
+    /// Tracks by number, such as `T2`; all without any.
+    pub tracks: Vec<String>,
+    /// Where `eval.json` and `eval.html` go; nowhere without.
+    pub out: Option<PathBuf>,
+    /// The command as typed, for the record.
+    pub command: String,
+}
+
+/// What the bench found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reply {
+    /// The version of this program.
+    pub stockpot: &'static str,
+    /// The machine, in words.
+    pub machine: String,
+    /// The command as typed.
+    pub command: String,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// How much was rendered and trained.
+    pub effort: Effort,
+    /// One entry per track.
+    pub outcomes: Vec<Outcome>,
+    /// Tracks that could not be measured; their notes say why.
+    pub failed: Vec<&'static str>,
+    /// How long everything took.
+    pub seconds: f64,
+    /// The page, if one was written.
+    pub page: Option<PathBuf>,
+    /// Pictures for the page.
+    #[serde(skip)]
+    pub examples: Vec<Example>,
+}
+
+impl Reply {
+    /// The table for people.
+    pub fn text(&self) -> String {
+        table::text(self)
+    }
+}
+
+/// A row of pictures for the page.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// What they show.
+    pub title: String,
+    /// Pictures with their captions, left to right.
+    pub cells: Vec<(String, Rgb8)>,
+}
+
+/// What a track gets: people, models, a place to work, and the trained pair.
+pub struct World {
+    /// Surroundings for the jobs, with a library of the bench's own.
+    pub ctx: Context,
+    /// How much to do.
+    pub effort: Effort,
+    /// Data of all heads.
+    pub head: HeadData,
+    /// The face models of the product.
+    pub models: FaceModels,
+    /// Who is who.
+    pub cast: Cast,
+    work: tempfile::TempDir,
+    pair: Option<Rc<Pair>>,
+    examples: Vec<Example>,
+}
+
+impl World {
+    /// A world with an empty library in a temporary folder, which goes when the world goes.
+    ///
+    /// # Errors
+    /// If the face models or head data are not installed, or the folder cannot be made.
+    pub fn open(ctx: &Context, effort: Effort) -> Result<Self, JobError> {
+        let models = FaceModels::load(&ctx.models_dir)?;
+        let head = sets::head_data(&ctx.models_dir)?;
+        let work = tempfile::Builder::new()
+            .prefix("stockpot-eval-")
+            .tempdir()
+            .map_err(|e| JobError::failed(format!("Cannot make a folder to work in: {e}")))?;
+        let ctx = Context {
+            library_dir: work.path().join("stock"),
+            ..ctx.clone()
+        };
+        stockpot_jobs::init::run(&ctx, &stockpot_jobs::init::Settings {})?;
+        Ok(Self {
+            cast: Cast { seed: ctx.seed },
+            ctx,
+            effort,
+            head,
+            models,
+            work,
+            pair: None,
+            examples: Vec::new(),
+        })
+    }
+
+    /// A folder for files of a track.
+    pub fn folder(&self) -> &std::path::Path {
+        self.work.path()
+    }
+
+    /// The trained pair; the first who asks makes it, which takes most of the bench's time.
+    ///
+    /// # Errors
+    /// If rendering, extraction or training fails, or the user stopped.
+    pub fn pair(&mut self) -> Result<Rc<Pair>, JobError> {
+        if let Some(pair) = &self.pair {
+            return Ok(pair.clone());
+        }
+        let pair = Rc::new(sets::make_pair(self)?);
+        self.pair = Some(pair.clone());
+        Ok(pair)
+    }
+
+    /// Adds a row of pictures to the page.
+    pub fn show(&mut self, example: Example) {
+        self.examples.push(example);
+    }
+
+    /// Tells the user something.
+    pub fn info(&self, text: impl Into<String>) {
+        self.ctx.progress.send(Progress::Info(text.into()));
+    }
+
+    /// An error if the user asked to stop.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn check_cancel(&self) -> Result<(), JobError> {
+        match self.ctx.cancel.is_cancelled() {
+            true => Err(JobError::cancelled(
+                "Stopped before the evaluation was done",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Runs the bench. A track that fails is noted and the others go on.
+///
+/// # Errors
+/// If a track is unknown, models are missing, the output cannot be written, or the user stopped.
+pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
+    let start = Instant::now();
+    let chosen = tracks::chosen(&settings.tracks)?;
+    if let Some(out) = &settings.out {
+        std::fs::create_dir_all(out).map_err(|e| cannot("make the folder", out, &e))?;
+    }
+    let mut world = World::open(ctx, settings.effort)?;
+    let (mut outcomes, mut failed) = (Vec::new(), Vec::new());
+    for track in chosen {
+        world.check_cancel()?;
+        let mut outcome = Outcome {
+            track: track.id,
+            title: track.title,
+            measures: Vec::new(),
+            note: String::new(),
+            seconds: 0.0,
+        };
+        match track.state {
+            State::NotYet { issue } => outcome.note = format!("not yet: issue {issue} brings it"),
+            State::Here { run, minutes } => {
+                if let Some(minutes) = settings.effort.pick(None, Some(minutes.0), Some(minutes.1))
+                {
+                    world.info(format!(
+                        "{} {}: about {minutes} min on 2 cores",
+                        track.id, track.title
+                    ));
+                }
+                let begun = Instant::now();
+                match run(&mut world) {
+                    Ok(findings) => {
+                        outcome.measures = findings.measures;
+                        outcome.note = findings.note;
+                    }
+                    Err(e) if e.kind == JobErrorKind::Cancelled => return Err(e),
+                    Err(e) => {
+                        outcome.note = format!("failed: {e}");
+                        failed.push(track.id);
+                    }
+                }
+                outcome.seconds = begun.elapsed().as_secs_f64();
+            }
+        }
+        outcomes.push(outcome);
+    }
+    let mut reply = Reply {
+        stockpot: env!("CARGO_PKG_VERSION"),
+        machine: machine(ctx),
+        command: settings.command.clone(),
+        seed: ctx.seed,
+        effort: settings.effort,
+        outcomes,
+        failed,
+        seconds: start.elapsed().as_secs_f64(),
+        page: settings.out.as_ref().map(|out| out.join("eval.html")),
+        examples: std::mem::take(&mut world.examples),
+    };
+    if let Some(out) = &settings.out {
+        write(&mut reply, out)?;
+    }
+    Ok(reply)
+}
+
+fn write(reply: &mut Reply, out: &std::path::Path) -> Result<(), JobError> {
+    let json = serde_json::to_vec_pretty(reply)
+        .map_err(|e| JobError::failed(format!("The result cannot be written as JSON: {e}")))?;
+    let path = out.join("eval.json");
+    picture::write_whole(&path, &json).map_err(|e| cannot("write", &path, &e))?;
+    let path = out.join("eval.html");
+    let html = page::html(reply)?;
+    picture::write_whole(&path, html.as_bytes()).map_err(|e| cannot("write", &path, &e))
+}
+
+/// A file-system error with what was being done.
+pub(crate) fn cannot(doing: &str, path: &std::path::Path, error: &std::io::Error) -> JobError {
+    JobError::failed(format!(
+        "Cannot {doing}: {error}\n  path: {}",
+        path.display()
+    ))
+}
+
+/// Processor, threads, instructions and memory in words.
+pub fn machine(ctx: &Context) -> String {
+    let found = stockpot_jobs::doctor::run(ctx);
+    let memory = found
+        .memory_bytes
+        .map(|b| format!(", {:.0} GiB memory", b as f64 / f64::from(1 << 30)));
+    format!(
+        "{}, {} threads, {}{}",
+        processor(),
+        found.threads,
+        found.instructions,
+        memory.unwrap_or_default()
+    )
+}
+
+/// The processor's name where the Linux kernel tells it.
+fn processor() -> String {
+    // `.ok()`: other systems have no such file.
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok();
+    let named = text.as_deref().and_then(|t| {
+        let line = t.lines().find(|l| l.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    named.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}

