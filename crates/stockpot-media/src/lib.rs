@@ -4,12 +4,14 @@
 //! public signature. It knows nothing of faces, networks or libraries.
 //!
 //! Start with [`Opener`], which opens a source either here or, for files nobody vouches for, in a
-//! child process; then [`FrameSource`] (frames out of it) and [`VideoWriter`] (frames into a file).
+//! child process; then [`FrameSource`] (frames out of it) [`VideoWriter`] (frames into a file)
+//! and [`ClipWriter`] (a file from nothing).
 //!
 //! Two rules hold everywhere. Frames are handed out **upright**: the rotation of a phone video is
 //! applied on decode, and taken back on encode where the container can carry the tag
 //! ([`VideoWriter`]). Times are the source's own integer ticks, never a frame number over a rate.
 
+mod clip;
 mod colours;
 mod completeness;
 mod convert;
@@ -30,6 +32,7 @@ pub mod worker;
 mod writer;
 mod yuv;
 
+pub use clip::ClipWriter;
 pub use error::{Error, Warning};
 pub use frame::{FramePixels, VideoFrame};
 pub use info::{FrameRate, MediaInfo, SourceKind, Track, TrackKind, VideoInfo};

@@ -232,6 +232,9 @@ impl Muxer<'_> {
         let Some(source) = source else {
             return self.add_video(video, None);
         };
+        if source.stream(self.plan.source_stream).is_none() {
+            self.add_video(video, None)?;
+        }
         for stream in source.streams() {
             if stream.index() == self.plan.source_stream {
                 self.add_video(video, Some(&stream))?;

@@ -481,16 +481,21 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
 }
 
 /// A file beside the output that is removed unless it is renamed.
-struct PartFile(PathBuf);
+pub(crate) struct PartFile(PathBuf);
 
 impl PartFile {
     /// Makes the empty file, so that a folder that cannot be written is told in clear words.
-    fn create(target: &Path, suffix: &str) -> Result<Self, Error> {
+    pub(crate) fn create(target: &Path, suffix: &str) -> Result<Self, Error> {
         let mut name = target.as_os_str().to_owned();
         name.push(suffix);
         let path = PathBuf::from(name);
         File::create(&path).map_err(|e| Error::io("create", &path, &e))?;
         Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     fn rename(self, target: &Path) -> Result<(), Error> {

