@@ -1,52 +1,34 @@
-//! A person plays a moment: poses the mesh, finds what each sample sees, paints and lights it.
+//! A person plays a moment: poses the scene, finds what each sample sees, shades and lights it.
 //!
-//! Start with [`draw`]. Everything is a pure function of its arguments.
+//! Start with [`draw`]. Everything is a pure function of its arguments. Solid surfaces are settled
+//! first; thin ones (strands, glass) before them are then laid over, the farthest first. A surface is
+//! shaded once for the samples of a pixel that see it.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 use stockpot_core::image::{Gray8, GrayF32, Rgb8, Size, unit_to_u8};
-use stockpot_core::space::{Frame, Point};
 
 use crate::Error;
 use crate::assets::{Class, HeadData};
-use crate::paint::{self, Paint};
+use crate::backdrop;
+use crate::landmarks::{Landmark, landmarks};
 use crate::performance::Moment;
-use crate::person::{Person, apply};
-use crate::raster::{self, Seen};
-use crate::vec3::{Vec3, add, cross, dot, mix, scale, smooth, sub, turned, unit};
+use crate::person::Person;
+use crate::raster::{self, NOTHING, Seen};
+use crate::scene;
+use crate::shade::{Shader, Spot};
+use crate::vec3::{Vec3, add, scale};
 
 /// Samples per pixel along each axis.
 const SAMPLES: usize = 2;
-
-/// Named places of the face: index in MediaPipe FaceMesh and where it lies on the base mesh
-/// (x to the right of the picture, y up, in decimetres). Taken as the foremost vertex nearby.
-const LANDMARKS: [(u16, f32, f32); 17] = [
-    (33, -0.434, 7.283),
-    (133, -0.204, 7.275),
-    (362, 0.204, 7.275),
-    (263, 0.434, 7.283),
-    (159, -0.32, 7.331),
-    (145, -0.31, 7.242),
-    (386, 0.32, 7.331),
-    (374, 0.31, 7.242),
-    (1, 0.0, 6.938),
-    (168, 0.0, 7.29),
-    (2, 0.0, 6.795),
-    (61, -0.274, 6.609),
-    (291, 0.274, 6.609),
-    (0, 0.0, 6.683),
-    (17, 0.0, 6.53),
-    (152, 0.0, 6.177),
-    (10, 0.0, 8.014),
-];
-
-/// One exact landmark.
-#[derive(Debug, Clone, Copy)]
-pub struct Landmark {
-    /// Its index in MediaPipe FaceMesh.
-    pub facemesh: u16,
-    /// Where the mesh has it in the picture, seen or not.
-    pub place: Point<Frame>,
-}
+/// Samples per pixel.
+const ALL: usize = SAMPLES * SAMPLES;
+/// Rows of pixels that are worked on as one.
+const BAND: usize = 8;
+/// A thin surface that covers more than this is solid, less than the rest is nothing.
+const SOLID: f32 = 0.97;
+const NOTICED: f32 = 0.02;
 
 /// A drawn frame and the truth about it.
 #[derive(Debug, Clone)]
@@ -57,7 +39,8 @@ pub struct Drawn {
     pub classes: Gray8,
     /// Share of each pixel that is the person or an occluder, 255 for all of it.
     pub alpha: Gray8,
-    /// Mean distance along the view axis in decimetres; 0 where nothing is.
+    /// Mean distance along the view axis in decimetres; 0 where nothing is. Thin surfaces count where
+    /// they cover more than half.
     pub depth_dm: GrayF32,
     /// Exact landmarks; none for [`HeadData::stand_in`].
     pub landmarks: Vec<Landmark>,
@@ -65,11 +48,31 @@ pub struct Drawn {
     pub person: u64,
 }
 
-/// A mesh in its pose, in camera space.
-struct Posed {
-    points: Vec<Vec3>,
-    normals: Vec<Vec3>,
-    eyes: [Vec3; 2],
+/// A thin surface before a sample.
+struct Veil {
+    /// Number of the pixel in its band.
+    pixel: u32,
+    sample: u32,
+    alpha: f32,
+    seen: Seen,
+}
+
+/// A sample being put together.
+#[derive(Clone, Copy)]
+struct Sample {
+    colour: Vec3,
+    class: Class,
+    depth: f32,
+    alpha: f32,
+}
+
+/// What is drawn at what scale.
+struct Canvas<'a> {
+    shader: Shader<'a>,
+    places: Vec<Vec3>,
+    /// Pixels.
+    wide: usize,
+    high: usize,
 }
 
 /// Draws `person` playing `moment`.
@@ -83,60 +86,253 @@ pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Re
     {
         return Err(Error::BadSize { found: size });
     }
-    let wide = size.width as usize * SAMPLES;
-    let high = size.height as usize * SAMPLES;
-    let focal = high as f32 * moment.camera.distance_dm / moment.camera.view_dm;
-    let posed = pose(data, person, moment);
-    let place = |p: &Vec3| raster::project(*p, focal, [wide as f32, high as f32]);
-    let places: Vec<Vec3> = posed.points.iter().map(place).collect();
-    let triangles = data.triangles.iter().map(|t| t.corners);
-    let seen = raster::visible(&places, triangles, [wide, high], 1.0);
+    let (wide, high) = (size.width as usize, size.height as usize);
+    let cells = [wide * SAMPLES, high * SAMPLES];
+    let focal = cells[1] as f32 * moment.camera.distance_dm / moment.camera.view_dm;
+    let held = Vec::new();
+    let posed = scene::pose(data, person, &held, moment);
+    let place = |p: &Vec3| raster::project(*p, focal, cells.map(|c| c as f32));
+    let canvas = Canvas {
+        places: posed.points.iter().map(place).collect(),
+        shader: Shader {
+            data,
+            person,
+            moment,
+            posed: &posed,
+        },
+        wide,
+        high,
+    };
+    let shown = (0u32..).zip(posed.facets.iter().map(|f| f.corners));
+    let bands = raster::bands(&canvas.places, shown, cells, BAND * SAMPLES);
+    let base = canvas.places[..posed.base].iter();
+    let base: Vec<Vec3> = base.map(|p| scale(*p, 1.0 / SAMPLES as f32)).collect();
     let mut drawn = Drawn {
         rgb: Rgb8::new(size),
         classes: Gray8::new(size),
         alpha: Gray8::new(size),
         depth_dm: GrayF32::new(size),
-        landmarks: landmarks(data, &places),
+        landmarks: landmarks(data, &base),
         person: person.seed,
     };
-    let columns = size.width as usize;
-    let rows = drawn.rgb.data_mut().par_chunks_mut(columns * 3);
-    let rows = rows.zip(drawn.classes.data_mut().par_chunks_mut(columns));
-    let rows = rows.zip(drawn.alpha.data_mut().par_chunks_mut(columns));
-    let rows = rows.zip(drawn.depth_dm.data_mut().par_chunks_mut(columns));
-    rows.enumerate()
-        .for_each(|(y, (((rgb, classes), alphas), depths))| {
-            for x in 0..columns {
-                let (mut sum, mut depth, mut near) = ([0.0; 3], 0.0, 0.0f32);
+    let rows = drawn.rgb.data_mut().par_chunks_mut(BAND * wide * 3);
+    let rows = rows.zip(drawn.classes.data_mut().par_chunks_mut(BAND * wide));
+    let rows = rows.zip(drawn.alpha.data_mut().par_chunks_mut(BAND * wide));
+    let rows = rows.zip(drawn.depth_dm.data_mut().par_chunks_mut(BAND * wide));
+    rows.zip(&bands).enumerate().for_each(
+        |(number, ((((rgb, classes), alphas), depths), band))| {
+            let first = number * BAND;
+            let pixels = canvas.band(band, first..(first + BAND).min(high));
+            for (i, samples) in pixels.iter().enumerate() {
+                let (mut sum, mut depth, mut near, mut alpha) = ([0.0; 3], 0.0, 0.0f32, 0.0);
                 let mut votes = [0u8; 10];
-                for sample in 0..SAMPLES * SAMPLES {
-                    let (sx, sy) = (
-                        x * SAMPLES + sample % SAMPLES,
-                        y * SAMPLES + sample / SAMPLES,
-                    );
-                    let seen = seen[sy * wide + sx];
-                    let (colour, class) =
-                        shade(data, person, moment, &posed, seen).unwrap_or_else(|| {
-                            (backdrop(moment, [sx, sy], [wide, high]), Class::Background)
-                        });
-                    sum = add(sum, colour.map(encoded));
-                    votes[class as usize] += 1;
-                    if seen.depth.is_finite() {
-                        depth += seen.depth;
+                for sample in samples {
+                    sum = add(sum, sample.colour.map(encoded));
+                    votes[sample.class as usize] += 1;
+                    alpha += sample.alpha;
+                    if sample.depth.is_finite() {
+                        depth += sample.depth;
                         near += 1.0;
                     }
                 }
-                let n = (SAMPLES * SAMPLES) as f32;
-                for (out, value) in rgb[x * 3..][..3].iter_mut().zip(sum) {
-                    *out = unit_to_u8(value / n);
+                for (out, value) in rgb[i * 3..][..3].iter_mut().zip(sum) {
+                    *out = unit_to_u8(value / ALL as f32);
                 }
                 let best = (1..10).fold(0, |best, i| if votes[i] > votes[best] { i } else { best });
-                classes[x] = best as u8;
-                alphas[x] = unit_to_u8(near / n);
-                depths[x] = depth / near.max(1.0);
+                classes[i] = best as u8;
+                alphas[i] = unit_to_u8(alpha / ALL as f32);
+                depths[i] = depth / near.max(1.0);
             }
-        });
+        },
+    );
     Ok(drawn)
+}
+
+impl Canvas<'_> {
+    /// The samples of the pixels of `rows`, in which the triangles `numbers` lie.
+    fn band(&self, numbers: &[u32], rows: Range<usize>) -> Vec<[Sample; ALL]> {
+        let pixels = rows.len() * self.wide;
+        let (mut solid, mut veils) = (vec![[NOTHING; ALL]; pixels], Vec::new());
+        let facets = &self.shader.posed.facets;
+        let thin = |number: u32| {
+            let part = (facets[number as usize].part as usize).checked_sub(1)?;
+            let surface = &self.shader.posed.parts[part].surface;
+            surface.is_thin().then_some(surface)
+        };
+        let cells = rows.start * SAMPLES..rows.end * SAMPLES;
+        let index = |x: usize, y: usize| {
+            let pixel = (y / SAMPLES - rows.start) * self.wide + x / SAMPLES;
+            (pixel, y % SAMPLES * SAMPLES + x % SAMPLES)
+        };
+        let corners = |number: u32| {
+            let facet = facets[number as usize];
+            facet.corners.map(|i| self.places[i as usize])
+        };
+        for &triangle in numbers.iter().filter(|n| thin(**n).is_none()) {
+            let wide = self.wide * SAMPLES;
+            raster::cover(
+                corners(triangle),
+                wide,
+                &cells,
+                1.0,
+                |x, y, depth, shares| {
+                    let (pixel, sample) = index(x, y);
+                    let before = &mut solid[pixel][sample];
+                    if depth < before.depth {
+                        *before = Seen {
+                            triangle,
+                            depth,
+                            shares,
+                        };
+                    }
+                },
+            );
+        }
+        for &triangle in numbers {
+            let Some(surface) = thin(triangle) else {
+                continue;
+            };
+            let wide = self.wide * SAMPLES;
+            raster::cover(
+                corners(triangle),
+                wide,
+                &cells,
+                1.0,
+                |x, y, depth, shares| {
+                    let (pixel, sample) = index(x, y);
+                    let before = &mut solid[pixel][sample];
+                    if depth >= before.depth {
+                        return;
+                    }
+                    let alpha = surface.cover(self.shader.uv(Spot { triangle, shares }));
+                    let seen = Seen {
+                        triangle,
+                        depth,
+                        shares,
+                    };
+                    if alpha > SOLID {
+                        *before = seen;
+                    } else if alpha > NOTICED {
+                        veils.push(Veil {
+                            pixel: pixel as u32,
+                            sample: sample as u32,
+                            alpha,
+                            seen,
+                        });
+                    }
+                },
+            );
+        }
+        let mut out: Vec<[Sample; ALL]> = solid
+            .iter()
+            .enumerate()
+            .map(|(pixel, seen)| {
+                self.solid(seen, pixel % self.wide, rows.start + pixel / self.wide)
+            })
+            .collect();
+        veils.retain(|v| v.seen.depth < solid[v.pixel as usize][v.sample as usize].depth);
+        // By pixel, then the farthest first; equal depths keep the order of triangles.
+        veils.sort_by(|a, b| {
+            let depth = b.seen.depth.total_cmp(&a.seen.depth);
+            a.pixel.cmp(&b.pixel).then(depth)
+        });
+        for veils in veils.chunk_by(|a, b| a.pixel == b.pixel) {
+            self.veil(&mut out[veils[0].pixel as usize], veils);
+        }
+        out
+    }
+
+    /// The samples of the pixel at `x`, `y` without what is laid over them.
+    fn solid(&self, seen: &[Seen; ALL], x: usize, y: usize) -> [Sample; ALL] {
+        let behind = Sample {
+            colour: [0.0; 3],
+            class: Class::Background,
+            depth: f32::INFINITY,
+            alpha: 0.0,
+        };
+        let mut out = [behind; ALL];
+        let mut done = [false; ALL];
+        let facets = &self.shader.posed.facets;
+        let close = 3.0 * self.shader.moment.camera.view_dm / self.high as f32;
+        for i in 0..ALL {
+            if done[i] {
+                continue;
+            }
+            let first = seen[i];
+            let Some(facet) = facets.get(first.triangle as usize) else {
+                let size = [self.wide as f32, self.high as f32];
+                out[i].colour =
+                    backdrop::colour(&self.shader.moment.backdrop, [x as f32, y as f32], size);
+                for j in i..ALL {
+                    if seen[j].triangle == u32::MAX {
+                        out[j] = out[i];
+                        done[j] = true;
+                    }
+                }
+                continue;
+            };
+            let mut spots = [Spot {
+                triangle: first.triangle,
+                shares: first.shares,
+            }; ALL];
+            let mut members = [i; ALL];
+            let mut count = 1;
+            for j in i + 1..ALL {
+                let other = seen[j];
+                let alike = facets.get(other.triangle as usize).is_some_and(|f| {
+                    f.part == facet.part
+                        && f.class == facet.class
+                        && (other.triangle == first.triangle
+                            || (other.depth - first.depth).abs() < close)
+                });
+                if alike && !done[j] {
+                    spots[count].triangle = other.triangle;
+                    spots[count].shares = other.shares;
+                    members[count] = j;
+                    count += 1;
+                }
+            }
+            let shaded = self.shader.shade(&spots[..count]);
+            for j in &members[..count] {
+                done[*j] = true;
+                out[*j] = Sample {
+                    colour: shaded.colour,
+                    class: shaded.class,
+                    depth: seen[*j].depth,
+                    alpha: 1.0,
+                };
+            }
+        }
+        out
+    }
+
+    /// Lays `veils`, the farthest first, over the samples of one pixel.
+    fn veil(&self, samples: &mut [Sample; ALL], veils: &[Veil]) {
+        let mut shaded: Vec<(u32, Vec3, Class)> = Vec::with_capacity(8);
+        for veil in veils {
+            let triangle = veil.seen.triangle;
+            let known = shaded.iter().find(|s| s.0 == triangle).copied();
+            let (_, colour, class) = known.unwrap_or_else(|| {
+                let spot = Spot {
+                    triangle,
+                    shares: veil.seen.shares,
+                };
+                let found = self.shader.shade(&[spot]);
+                shaded.push((triangle, found.colour, found.class));
+                (triangle, found.colour, found.class)
+            });
+            let sample = &mut samples[veil.sample as usize];
+            sample.colour = add(
+                scale(sample.colour, 1.0 - veil.alpha),
+                scale(colour, veil.alpha),
+            );
+            sample.alpha += veil.alpha * (1.0 - sample.alpha);
+            if veil.alpha > 0.5 {
+                sample.class = class;
+                sample.depth = veil.seen.depth;
+            }
+        }
+    }
 }
 
 /// Linear light to the picture's encoding, with a soft shoulder for what is too bright.
@@ -145,162 +341,11 @@ fn encoded(linear: f32) -> f32 {
     soft.powf(1.0 / 2.2)
 }
 
-fn backdrop(moment: &Moment, at: [usize; 2], size: [usize; 2]) -> Vec3 {
-    let [x, y] = std::array::from_fn(|i| at[i] as f32 / size[i] as f32 - 0.5);
-    scale(moment.backdrop.colour, 1.15 - 0.6 * x.hypot(y + 0.05))
-}
-
-/// Share of the head's turn that a place of the base mesh takes part in: none at the shoulders.
-fn head_share(rest: Vec3) -> f32 {
-    smooth(5.5, 6.35, rest[1] + 0.45 * (rest[2] - 0.3))
-}
-
-fn pose(data: &HeadData, person: &Person, moment: &Moment) -> Posed {
-    let middle = eye_centres(data, &person.neutral);
-    let middle = scale(add(middle[0], middle[1]), 0.5);
-    let target = [0.0, middle[1] - 0.22, middle[2] - 0.7];
-    let pivot = [0.0, middle[1] - 0.75, middle[2] - 1.0];
-    let mut points = person.neutral.clone();
-    for (moves, weight) in data.units.iter().zip(moment.units) {
-        apply(&mut points, moves, weight);
-    }
-    for (point, rest) in points.iter_mut().zip(&data.rest) {
-        let head = add(turned(sub(*point, pivot), moment.turn_rad), pivot);
-        let p = sub(mix(*point, head, head_share(*rest)), target);
-        let [right, up] = moment.camera.shift_dm;
-        *point = [p[0] + right, p[1] + up, moment.camera.distance_dm - p[2]];
-    }
-    let mut normals = vec![[0.0; 3]; points.len()];
-    for triangle in &data.triangles {
-        let [a, b, c] = triangle.corners.map(|i| points[i as usize]);
-        // The view axis is mirrored, so the product is turned round to point outwards.
-        let normal = cross(sub(c, a), sub(b, a));
-        for corner in triangle.corners {
-            normals[corner as usize] = add(normals[corner as usize], normal);
-        }
-    }
-    Posed {
-        points,
-        normals: normals.into_iter().map(unit).collect(),
-        eyes: eye_centres(data, &data.rest),
-    }
-}
-
-/// Middle of each eyeball, that at negative x first; the middle of the head if there are none.
-fn eye_centres(data: &HeadData, points: &[Vec3]) -> [Vec3; 2] {
-    let mut sums = [([0.0; 3], 0.0f32); 2];
-    for triangle in data.triangles.iter().filter(|t| t.class == Class::Eyes) {
-        for corner in triangle.corners {
-            let side = usize::from(data.rest[corner as usize][0] > 0.0);
-            sums[side].0 = add(sums[side].0, points[corner as usize]);
-            sums[side].1 += 1.0;
-        }
-    }
-    sums.map(|(sum, n)| {
-        if n > 0.0 {
-            scale(sum, 1.0 / n)
-        } else {
-            [0.0, 7.3, 1.2]
-        }
-    })
-}
-
-fn landmarks(data: &HeadData, places: &[Vec3]) -> Vec<Landmark> {
-    if data.units.is_empty() {
-        return Vec::new();
-    }
-    let skin = data.triangles.iter().filter(|t| t.class == Class::Skin);
-    let skin: Vec<usize> = skin.flat_map(|t| t.corners).map(|i| i as usize).collect();
-    let scored = |x: f32, y: f32| {
-        let cost = |i: usize| {
-            let rest = data.rest[i];
-            (rest[0] - x).hypot(rest[1] - y) - 0.1 * rest[2]
-        };
-        skin.iter()
-            .copied()
-            .min_by(|a, b| cost(*a).total_cmp(&cost(*b)))
-    };
-    let all = LANDMARKS.iter().filter_map(|(facemesh, x, y)| {
-        let place = places[scored(*x, *y)?];
-        Some(Landmark {
-            facemesh: *facemesh,
-            place: Point::new(
-                f64::from(place[0]) / SAMPLES as f64,
-                f64::from(place[1]) / SAMPLES as f64,
-            ),
-        })
-    });
-    all.collect()
-}
-
-fn blend(values: &[Vec3], corners: [u32; 3], shares: [f32; 3]) -> Vec3 {
-    let [a, b, c] = corners.map(|i| values[i as usize]);
-    std::array::from_fn(|k| a[k] * shares[0] + b[k] * shares[1] + c[k] * shares[2])
-}
-
-/// Colour in linear light and class of a sample; nothing where there is no person.
-fn shade(
-    data: &HeadData,
-    person: &Person,
-    moment: &Moment,
-    posed: &Posed,
-    seen: Seen,
-) -> Option<(Vec3, Class)> {
-    let triangle = data.triangles.get(seen.triangle as usize)?;
-    let rest = blend(&data.rest, triangle.corners, seen.shares);
-    let mut normal = unit(blend(&posed.normals, triangle.corners, seen.shares));
-    let view = unit(scale(
-        blend(&posed.points, triangle.corners, seen.shares),
-        -1.0,
-    ));
-    let paint = match triangle.class {
-        Class::Skin => paint::body(rest, &person.look),
-        Class::Eyes => {
-            let direction = paint::eye_direction(rest, &posed.eyes);
-            let turned = turned(direction, moment.turn_rad);
-            normal = [turned[0], turned[1], -turned[2]];
-            paint::eye(direction, moment.gaze_rad, &person.look)
-        }
-        class => paint::mouth(rest, class, &person.look),
-    };
-    if dot(normal, view) < 0.0 {
-        normal = scale(normal, -1.0);
-    }
-    Some((lit(paint, normal, view, moment), paint.class))
-}
-
-fn lit(paint: Paint, normal: Vec3, view: Vec3, moment: &Moment) -> Vec3 {
-    // Light goes round corners in skin, red farthest.
-    let wrap = match paint.class {
-        Class::Skin | Class::Lips | Class::Brows => [0.35, 0.18, 0.1],
-        _ => [0.15; 3],
-    };
-    let mut light = scale(moment.ambient, 0.7 + 0.3 * normal[1]);
-    let mut shine = [0.0; 3];
-    for (towards, colour) in moment.lights {
-        let towards = [towards[0], towards[1], -towards[2]];
-        let facing = dot(normal, towards);
-        for k in 0..3 {
-            light[k] += colour[k] * ((facing + wrap[k]) / (1.0 + wrap[k])).max(0.0);
-        }
-        if facing > 0.0 {
-            let half = dot(normal, unit(add(towards, view))).max(0.0);
-            shine = add(
-                shine,
-                scale(colour, paint.gloss * half.powf(paint.sharpness)),
-            );
-        }
-    }
-    scale(
-        std::array::from_fn(|k| paint.colour[k] * light[k] + shine[k]),
-        paint.open,
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Performance;
+    use crate::landmarks::LANDMARKS;
 
     #[test]
     fn the_stand_in_is_drawn_the_same_each_time() {

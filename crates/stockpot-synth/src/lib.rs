@@ -10,16 +10,22 @@
 //! [`assets::HeadData`], then [`Person`], [`Performance`] and [`draw`].
 
 pub mod assets;
+mod backdrop;
 mod draw;
 mod error;
+mod landmarks;
 mod paint;
 mod parse;
 mod performance;
 mod person;
 mod raster;
+mod scene;
+mod shade;
+mod strand;
 mod vec3;
 
-pub use draw::{Drawn, Landmark, draw};
+pub use draw::{Drawn, draw};
 pub use error::Error;
+pub use landmarks::Landmark;
 pub use performance::{Backdrop, Camera, Moment, Occluder, OccluderKind, Performance};
 pub use person::Person;

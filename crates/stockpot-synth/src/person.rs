@@ -6,6 +6,7 @@ use stockpot_core::rng::Rng;
 
 use crate::assets::{Axis, Class, HeadData};
 use crate::parse::Move;
+use crate::scene::Part;
 use crate::vec3::{Vec3, add, mix, scale, smooth, sub, unit};
 
 /// Standard deviation of the weight of an axis; 1 is the most that its makers meant.
@@ -20,6 +21,8 @@ pub struct Person {
     pub seed: u64,
     pub(crate) neutral: Vec<Vec3>,
     pub(crate) look: Look,
+    /// What is drawn besides the base mesh.
+    pub(crate) parts: Vec<Part>,
 }
 
 /// Colours (linear light, 0 to 1) and habits of hair.
@@ -82,6 +85,7 @@ impl Person {
             seed,
             neutral,
             look,
+            parts: Vec::new(),
         }
     }
 }

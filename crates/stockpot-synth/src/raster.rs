@@ -1,6 +1,9 @@
 //! Which triangle is seen where: perspective, depth test, one sample in the middle of each cell.
 //!
-//! Knows nothing of colours. Space: camera at the origin, x right, y up, z away from the camera.
+//! A picture is cut into bands of rows that can be worked on at once. Knows nothing of colours.
+//! Space: camera at the origin, x right, y up, z away from the camera.
+
+use std::ops::Range;
 
 use crate::vec3::Vec3;
 
@@ -15,7 +18,8 @@ pub(crate) struct Seen {
     pub(crate) shares: [f32; 3],
 }
 
-const NOTHING: Seen = Seen {
+/// No triangle.
+pub(crate) const NOTHING: Seen = Seen {
     triangle: u32::MAX,
     depth: f32::INFINITY,
     shares: [0.0; 3],
@@ -31,54 +35,98 @@ pub(crate) fn project(p: Vec3, focal: f32, size: [f32; 2]) -> Vec3 {
     ]
 }
 
-/// Draws all triangles over projected `places`; those that reach behind `near` are left out.
-pub(crate) fn visible(
+/// Cells of `size` along an axis whose middles lie between the least and the most of `corners`.
+fn span(corners: [f32; 3], size: usize) -> Range<usize> {
+    let [a, b, c] = corners;
+    let first = (a.min(b).min(c) - 0.5).ceil().max(0.0) as usize;
+    let last = (a.max(b).max(c) - 0.5).floor() + 1.0;
+    first..last.clamp(0.0, size as f32) as usize
+}
+
+/// Twice the area of a triangle of the picture: negative if its corners go round clockwise, y down.
+pub(crate) fn area([a, b, c]: [Vec3; 3]) -> f32 {
+    (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
+}
+
+/// The numbers of the triangles that touch each band of `rows` rows, in order.
+pub(crate) fn bands(
     places: &[Vec3],
-    triangles: impl Iterator<Item = [u32; 3]>,
+    triangles: impl Iterator<Item = (u32, [u32; 3])>,
     size: [usize; 2],
-    near: f32,
-) -> Vec<Seen> {
-    let mut samples = vec![NOTHING; size[0] * size[1]];
-    for (index, corners) in triangles.enumerate() {
+    rows: usize,
+) -> Vec<Vec<u32>> {
+    let mut bands = vec![Vec::new(); size[1].div_ceil(rows)];
+    for (number, corners) in triangles {
         let [a, b, c] = corners.map(|i| places[i as usize]);
-        let area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1]);
-        if a[2].min(b[2]).min(c[2]) < near || area.abs() < 1e-9 || !area.is_finite() {
-            continue;
-        }
-        let first =
-            |axis: usize| (a[axis].min(b[axis]).min(c[axis]) - 0.5).ceil().max(0.0) as usize;
-        let end = |axis: usize| {
-            let last = (a[axis].max(b[axis]).max(c[axis]) - 0.5).floor() + 1.0;
-            last.clamp(0.0, size[axis] as f32) as usize
-        };
-        for y in first(1)..end(1) {
-            let py = y as f32 + 0.5;
-            for x in first(0)..end(0) {
-                let px = x as f32 + 0.5;
-                let u = ((b[0] - px) * (c[1] - py) - (c[0] - px) * (b[1] - py)) / area;
-                let v = ((c[0] - px) * (a[1] - py) - (a[0] - px) * (c[1] - py)) / area;
-                let w = 1.0 - u - v;
-                if u < 0.0 || v < 0.0 || w < 0.0 {
-                    continue;
-                }
-                let depth = 1.0 / (u / a[2] + v / b[2] + w / c[2]);
-                let sample = &mut samples[y * size[0] + x];
-                if depth < sample.depth {
-                    *sample = Seen {
-                        triangle: index as u32,
-                        depth,
-                        shares: [u / a[2] * depth, v / b[2] * depth, w / c[2] * depth],
-                    };
-                }
+        let (xs, ys) = (
+            span([a[0], b[0], c[0]], size[0]),
+            span([a[1], b[1], c[1]], size[1]),
+        );
+        if !xs.is_empty() && !ys.is_empty() {
+            for band in &mut bands[ys.start / rows..=(ys.end - 1) / rows] {
+                band.push(number);
             }
         }
     }
-    samples
+    bands
+}
+
+/// Calls `found` with the x, y of each cell in `rows` that the triangle covers and what is seen there.
+/// Nothing for triangles nearer than `near` and such without area.
+pub(crate) fn cover(
+    corners: [Vec3; 3],
+    wide: usize,
+    rows: &Range<usize>,
+    near: f32,
+    mut found: impl FnMut(usize, usize, f32, [f32; 3]),
+) {
+    let [a, b, c] = corners;
+    let area = area(corners);
+    if a[2].min(b[2]).min(c[2]) < near || area.abs() < 1e-9 || !area.is_finite() {
+        return;
+    }
+    let ys = span([a[1], b[1], c[1]], rows.end);
+    let xs = span([a[0], b[0], c[0]], wide);
+    let (du, dv) = ((b[1] - c[1]) / area, (c[1] - a[1]) / area);
+    let near = [a[2], b[2], c[2]].map(f32::recip);
+    for y in ys.start.max(rows.start)..ys.end {
+        let (px, py) = (xs.start as f32 + 0.5, y as f32 + 0.5);
+        let u0 = ((b[0] - px) * (c[1] - py) - (c[0] - px) * (b[1] - py)) / area;
+        let v0 = ((c[0] - px) * (a[1] - py) - (a[0] - px) * (c[1] - py)) / area;
+        for x in xs.clone() {
+            let step = (x - xs.start) as f32;
+            let (u, v) = (u0 + du * step, v0 + dv * step);
+            let w = 1.0 - u - v;
+            if u < 0.0 || v < 0.0 || w < 0.0 {
+                continue;
+            }
+            let shares = [u * near[0], v * near[1], w * near[2]];
+            let depth = 1.0 / (shares[0] + shares[1] + shares[2]);
+            found(x, y, depth, shares.map(|s| s * depth));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn visible(places: &[Vec3], triangles: &[[u32; 3]]) -> Vec<Seen> {
+        let mut seen = vec![NOTHING; 64];
+        for (number, corners) in (0u32..).zip(triangles) {
+            let corners = corners.map(|i| places[i as usize]);
+            cover(corners, 8, &(0..8), 0.1, |x, y, depth, shares| {
+                if depth < seen[y * 8 + x].depth {
+                    seen[y * 8 + x] = Seen {
+                        triangle: number,
+                        depth,
+                        shares,
+                    };
+                }
+            });
+        }
+        seen
+    }
 
     #[test]
     fn the_nearer_triangle_is_seen() {
@@ -90,20 +138,23 @@ mod tests {
             [4.0, 0.0, 1.0],
             [0.0, 4.0, 1.0],
         ];
-        let seen = visible(&places, [[0, 1, 2], [3, 4, 5]].into_iter(), [8, 8], 0.1);
+        let triangles = [[0, 1, 2], [3, 4, 5]];
+        let seen = visible(&places, &triangles);
         assert_eq!(seen[0].triangle, 1);
         assert_eq!(seen[5].triangle, 0);
         assert_eq!(seen[63].triangle, u32::MAX);
         assert!((seen[5].depth - 2.0).abs() < 1e-6);
         let sum: f32 = seen[9].shares.iter().sum();
         assert!((sum - 1.0).abs() < 1e-5);
+        let bands = bands(&places, (0..).zip(triangles), [8, 8], 4);
+        assert_eq!(bands, [vec![0, 1], vec![0]]);
     }
 
     #[test]
     fn odd_triangles_draw_nothing_and_do_not_fail() {
         let places = [[f32::NAN, 0.0, 1.0], [1e30, 0.0, 1.0], [0.0, 9.0, -1.0]];
         assert!(
-            visible(&places, [[0, 1, 2]].into_iter(), [8, 8], 0.1)
+            visible(&places, &[[0, 1, 2]])
                 .iter()
                 .all(|s| s.triangle == u32::MAX)
         );

@@ -1,0 +1,254 @@
+//! What is drawn besides the base mesh: parts with their own surfaces, and everything posed at once.
+//!
+//! [`Part`] is the seam between those who make shapes (hair, brows, lashes, glasses, clothes, hands)
+//! and the renderer: makers fill parts, [`pose`] moves them with the person. Knows nothing of pixels.
+
+use crate::assets::{Class, HeadData};
+use crate::performance::Moment;
+use crate::person::{Person, apply};
+use crate::strand::Strand;
+use crate::vec3::{Vec3, add, cross, dot, mix, scale, smooth, sub, turned, unit};
+
+/// A mesh of its own on or before a person.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// Places in the person's neutral head space: decimetres, y up, z to the viewer.
+    pub(crate) points: Vec<Vec3>,
+    /// Corners of triangles; both sides of each are drawn.
+    pub(crate) triangles: Vec<[u32; 3]>,
+    /// One per point. For strands: u across the card, v from root (0) to tip (1).
+    pub(crate) uv: Vec<[f32; 2]>,
+    /// What it moves with.
+    pub(crate) bind: Bind,
+    /// How it looks.
+    pub(crate) surface: Surface,
+    /// What it counts as.
+    pub(crate) class: Class,
+}
+
+/// What a part moves with.
+#[derive(Debug, Clone)]
+#[allow(dead_code)] // Used by the makers of parts as they come.
+pub(crate) enum Bind {
+    /// Turns with the head.
+    Head,
+    /// Stays where it is.
+    Body,
+    /// Share of the head's turn for each point, 0 to 1.
+    Shares(Vec<f32>),
+    /// For each point three vertices of the base mesh and their shares (sum 1): it follows expressions
+    /// there, and its offset from the skin turns with the triangle of the three.
+    Skin(Vec<([u32; 3], [f32; 3])>),
+}
+
+/// How a part looks.
+#[derive(Debug, Clone)]
+#[allow(dead_code)] // Used by the makers of parts as they come.
+pub(crate) enum Surface {
+    /// Many thin strands on a card, see [`Strand`].
+    Strand(Strand),
+    /// One colour (linear light), strength and exponent of the highlight.
+    Plain {
+        colour: Vec3,
+        gloss: f32,
+        sharpness: f32,
+    },
+    /// Seen through: `alpha` of `colour` is laid over what is behind, highlights are added in full.
+    Glass { colour: Vec3, alpha: f32 },
+}
+
+impl Surface {
+    /// Whether samples must be asked for their cover.
+    pub(crate) fn is_thin(&self) -> bool {
+        !matches!(self, Self::Plain { .. })
+    }
+
+    /// Share of a sample at `uv` that is covered.
+    pub(crate) fn cover(&self, uv: [f32; 2]) -> f32 {
+        match self {
+            Self::Strand(strand) => strand.cover(uv),
+            Self::Plain { .. } => 1.0,
+            Self::Glass { alpha, .. } => *alpha,
+        }
+    }
+}
+
+/// A triangle of a posed scene; `part` is 0 for the base mesh, else the part's number plus 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facet {
+    pub(crate) corners: [u32; 3],
+    pub(crate) part: u16,
+    /// Its class in the base mesh or that of the part.
+    pub(crate) class: Class,
+}
+
+/// Everything in its pose, in camera space.
+pub(crate) struct Posed<'a> {
+    /// Points of the base mesh, then those of the parts.
+    pub(crate) points: Vec<Vec3>,
+    pub(crate) normals: Vec<Vec3>,
+    /// Of points that belong to parts, the first being number `base`.
+    pub(crate) uv: Vec<[f32; 2]>,
+    pub(crate) base: usize,
+    pub(crate) facets: Vec<Facet>,
+    pub(crate) parts: Vec<&'a Part>,
+    /// Middle of each eyeball on the base mesh at rest.
+    pub(crate) eyes: [Vec3; 2],
+}
+
+/// Share of the head's turn that a place of the base mesh takes part in: none at the shoulders.
+pub(crate) fn head_share(rest: Vec3) -> f32 {
+    smooth(5.5, 6.35, rest[1] + 0.45 * (rest[2] - 0.3))
+}
+
+/// The place between the eyes, by which everything is laid out, on a head with these `points`.
+pub(crate) fn face_middle(data: &HeadData, points: &[Vec3]) -> Vec3 {
+    let eyes = eye_centres(data, points);
+    scale(add(eyes[0], eyes[1]), 0.5)
+}
+
+/// Poses `person`, its parts and the `held` parts of the moment.
+pub(crate) fn pose<'a>(
+    data: &HeadData,
+    person: &'a Person,
+    held: &'a [Part],
+    moment: &Moment,
+) -> Posed<'a> {
+    let middle = face_middle(data, &person.neutral);
+    let target = [0.0, middle[1] - 0.22, middle[2] - 0.7];
+    let pivot = [0.0, middle[1] - 0.75, middle[2] - 1.0];
+    let placed = |point: Vec3, share: f32| {
+        let head = add(turned(sub(point, pivot), moment.turn_rad), pivot);
+        let p = sub(mix(point, head, share), target);
+        let [right, up] = moment.camera.shift_dm;
+        [p[0] + right, p[1] + up, moment.camera.distance_dm - p[2]]
+    };
+    let mut moved = person.neutral.clone();
+    for (moves, weight) in data.units.iter().zip(moment.units) {
+        apply(&mut moved, moves, weight);
+    }
+    let base = moved.len();
+    let shares = data.rest.iter().map(|rest| head_share(*rest));
+    let mut points: Vec<Vec3> = moved
+        .iter()
+        .zip(shares)
+        .map(|(p, s)| placed(*p, s))
+        .collect();
+    let mut uv = Vec::new();
+    let mut facets: Vec<Facet> = data
+        .triangles
+        .iter()
+        .map(|t| Facet {
+            corners: t.corners,
+            part: 0,
+            class: t.class,
+        })
+        .collect();
+    let parts: Vec<&Part> = person.parts.iter().chain(held).collect();
+    for (number, part) in (1u16..).zip(&parts) {
+        let first = points.len() as u32;
+        for (i, point) in part.points.iter().enumerate() {
+            points.push(match &part.bind {
+                Bind::Head => placed(*point, 1.0),
+                Bind::Body => placed(*point, 0.0),
+                Bind::Shares(shares) => placed(*point, shares.get(i).copied().unwrap_or(0.0)),
+                Bind::Skin(places) => match places.get(i) {
+                    Some((corners, weights)) => {
+                        let at = |from: &[Vec3]| corners.map(|c| from[c as usize]);
+                        let share = head_share(mean(at(&data.rest), *weights));
+                        let now = followed(*point, at(&person.neutral), at(&moved), *weights);
+                        placed(now, share)
+                    }
+                    None => placed(*point, 1.0),
+                },
+            });
+            uv.push(part.uv.get(i).copied().unwrap_or([0.5; 2]));
+        }
+        facets.extend(part.triangles.iter().map(|t| Facet {
+            corners: t.map(|c| c + first),
+            part: number,
+            class: part.class,
+        }));
+    }
+    let mut normals = vec![[0.0; 3]; points.len()];
+    for facet in &facets {
+        let normal = outwards(facet.corners.map(|i| points[i as usize]));
+        for corner in facet.corners {
+            normals[corner as usize] = add(normals[corner as usize], normal);
+        }
+    }
+    Posed {
+        points,
+        normals: normals.into_iter().map(unit).collect(),
+        uv,
+        base,
+        facets,
+        parts,
+        eyes: eye_centres(data, &data.rest),
+    }
+}
+
+/// Normal of a triangle of camera space; the view axis is mirrored, so the product is turned round.
+pub(crate) fn outwards([a, b, c]: [Vec3; 3]) -> Vec3 {
+    cross(sub(c, a), sub(b, a))
+}
+
+fn mean(corners: [Vec3; 3], shares: [f32; 3]) -> Vec3 {
+    std::array::from_fn(|k| (0..3).map(|i| corners[i][k] * shares[i]).sum())
+}
+
+/// Where `point` goes when the triangle under it goes from `before` to `now`.
+fn followed(point: Vec3, before: [Vec3; 3], now: [Vec3; 3], shares: [f32; 3]) -> Vec3 {
+    let frame = |[a, b, c]: [Vec3; 3]| {
+        let x = unit(sub(b, a));
+        let z = unit(cross(sub(b, a), sub(c, a)));
+        [x, cross(z, x), z]
+    };
+    let offset = sub(point, mean(before, shares));
+    let (old, new) = (frame(before), frame(now));
+    let lasting = old[2] != [0.0; 3] && new[2] != [0.0; 3];
+    let turned = if lasting {
+        let along = old.map(|axis| dot(axis, offset));
+        mean(new, along)
+    } else {
+        offset
+    };
+    add(mean(now, shares), turned)
+}
+
+/// Middle of each eyeball, that at negative x first; the middle of the head if there are none.
+pub(crate) fn eye_centres(data: &HeadData, points: &[Vec3]) -> [Vec3; 2] {
+    let mut sums = [([0.0; 3], 0.0f32); 2];
+    for triangle in data.triangles.iter().filter(|t| t.class == Class::Eyes) {
+        for corner in triangle.corners {
+            let side = usize::from(data.rest[corner as usize][0] > 0.0);
+            sums[side].0 = add(sums[side].0, points[corner as usize]);
+            sums[side].1 += 1.0;
+        }
+    }
+    sums.map(|(sum, n)| {
+        if n > 0.0 {
+            scale(sum, 1.0 / n)
+        } else {
+            [0.0, 7.3, 1.2]
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sits_on_skin_goes_where_it_goes() {
+        let before = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
+        let point = [0.25, 0.25, 0.5];
+        let shares = [0.5, 0.25, 0.25];
+        let up = before.map(|p| add(p, [0.0, 2.0, 0.0]));
+        assert_eq!(followed(point, before, up, shares), [0.25, 2.25, 0.5]);
+        // A quarter turn about x takes the normal from z to -y.
+        let turn = before.map(|p| [p[0], -p[2], p[1]]);
+        let now = followed(point, before, turn, shares);
+        assert!(sub(now, [0.25, -0.5, 0.25]).iter().all(|v| v.abs() < 1e-6));
+    }
+}

@@ -1,0 +1,206 @@
+//! What colour a place of a posed scene has in the light of its moment.
+//!
+//! Start with [`Shader::shade`]. Knows nothing of pixels.
+
+use crate::assets::{Class, HeadData};
+use crate::paint::{self, Paint};
+use crate::performance::Moment;
+use crate::person::Person;
+use crate::scene::{Posed, Surface};
+use crate::vec3::{Vec3, add, dot, scale, sub, turned, unit};
+
+/// A place of a triangle: the triangle and the shares of its corners.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spot {
+    pub(crate) triangle: u32,
+    pub(crate) shares: [f32; 3],
+}
+
+/// Colour in linear light and what it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shaded {
+    pub(crate) colour: Vec3,
+    pub(crate) class: Class,
+}
+
+/// A scene with its light.
+pub(crate) struct Shader<'a> {
+    pub(crate) data: &'a HeadData,
+    pub(crate) person: &'a Person,
+    pub(crate) moment: &'a Moment,
+    pub(crate) posed: &'a Posed<'a>,
+}
+
+/// Light at a place, by which paint is multiplied, and what shines.
+struct Light {
+    light: Vec3,
+    shine: Vec3,
+}
+
+fn blend(values: &[Vec3], corners: [u32; 3], shares: [f32; 3]) -> Vec3 {
+    let [a, b, c] = corners.map(|i| values[i as usize]);
+    std::array::from_fn(|k| a[k] * shares[0] + b[k] * shares[1] + c[k] * shares[2])
+}
+
+impl Shader<'_> {
+    /// Place on a card of the spot.
+    pub(crate) fn uv(&self, spot: Spot) -> [f32; 2] {
+        let facet = self.posed.facets[spot.triangle as usize];
+        let corners = facet
+            .corners
+            .map(|i| self.posed.uv[i as usize - self.posed.base]);
+        std::array::from_fn(|k| (0..3).map(|i| corners[i][k] * spot.shares[i]).sum())
+    }
+
+    /// Colour of the mean of `spots`, which lie close together on one surface and are at least one.
+    pub(crate) fn shade(&self, spots: &[Spot]) -> Shaded {
+        let mean = |value: &dyn Fn(Spot) -> Vec3| {
+            let sum = spots.iter().fold([0.0; 3], |sum, s| add(sum, value(*s)));
+            scale(sum, 1.0 / spots.len() as f32)
+        };
+        let posed = self.posed;
+        let corners = |s: Spot| posed.facets[s.triangle as usize].corners;
+        let normal = unit(mean(&|s| blend(&posed.normals, corners(s), s.shares)));
+        let point = mean(&|s| blend(&posed.points, corners(s), s.shares));
+        let view = unit(scale(point, -1.0));
+        let facet = posed.facets[spots[0].triangle as usize];
+        let Some(part) = (facet.part as usize)
+            .checked_sub(1)
+            .map(|number| posed.parts[number])
+        else {
+            let rest = mean(&|s| blend(&self.data.rest, corners(s), s.shares));
+            return self.base(facet.class, rest, normal, view);
+        };
+        let paint = |colour, gloss, sharpness| Paint {
+            colour,
+            gloss,
+            sharpness,
+            open: 1.0,
+            class: part.class,
+        };
+        let colour = match &part.surface {
+            Surface::Strand(strand) => {
+                let uv = mean(&|s| {
+                    let [u, v] = self.uv(s);
+                    [u, v, 0.0]
+                });
+                let paint = paint(strand.colour([uv[0], uv[1]]), strand.gloss, 20.0);
+                self.fibre(paint, self.along(spots[0]), normal, view)
+            }
+            Surface::Plain {
+                colour,
+                gloss,
+                sharpness,
+            } => self.lit(paint(*colour, *gloss, *sharpness), normal, view),
+            Surface::Glass { colour, alpha } => {
+                let normal = facing(normal, view);
+                let Light { light, shine } = self.light(&paint(*colour, 0.8, 300.0), normal, view);
+                // What a pane mirrors of its surroundings: little straight on, all at the edge.
+                let mirrored = 0.04 + 0.96 * (1.0 - dot(normal, view).max(0.0)).powi(5);
+                // What it mirrors counts in full although it is laid over by its share.
+                let full = alpha.max(0.05).recip();
+                std::array::from_fn(|k| {
+                    colour[k] * light[k] + full * (shine[k] + mirrored * self.moment.ambient[k])
+                })
+            }
+        };
+        Shaded {
+            colour,
+            class: part.class,
+        }
+    }
+
+    /// Direction in which strands grow on the card of `spot`.
+    fn along(&self, spot: Spot) -> Vec3 {
+        let corners = self.posed.facets[spot.triangle as usize].corners;
+        let [a, b, c] = corners.map(|i| self.posed.points[i as usize]);
+        let [ta, tb, tc] = corners.map(|i| self.posed.uv[i as usize - self.posed.base]);
+        let (du1, dv1) = (tb[0] - ta[0], tb[1] - ta[1]);
+        let (du2, dv2) = (tc[0] - ta[0], tc[1] - ta[1]);
+        let sign = (du1 * dv2 - du2 * dv1).signum();
+        let (e1, e2) = (sub(b, a), sub(c, a));
+        unit(scale(sub(scale(e2, du1), scale(e1, du2)), sign))
+    }
+
+    /// The base mesh.
+    fn base(&self, class: Class, rest: Vec3, normal: Vec3, view: Vec3) -> Shaded {
+        let look = &self.person.look;
+        let mut normal = normal;
+        let paint = match class {
+            Class::Skin => paint::body(rest, look),
+            Class::Eyes => {
+                let direction = paint::eye_direction(rest, &self.posed.eyes);
+                let turned = turned(direction, self.moment.turn_rad);
+                normal = [turned[0], turned[1], -turned[2]];
+                paint::eye(direction, self.moment.gaze_rad, look)
+            }
+            class => paint::mouth(rest, class, look),
+        };
+        Shaded {
+            colour: self.lit(paint, normal, view),
+            class: paint.class,
+        }
+    }
+
+    fn lit(&self, paint: Paint, normal: Vec3, view: Vec3) -> Vec3 {
+        let Light { light, shine } = self.light(&paint, facing(normal, view), view);
+        scale(
+            std::array::from_fn(|k| paint.colour[k] * light[k] + shine[k]),
+            paint.open,
+        )
+    }
+
+    fn light(&self, paint: &Paint, normal: Vec3, view: Vec3) -> Light {
+        // Light goes round corners in skin, red farthest.
+        let wrap = match paint.class {
+            Class::Skin | Class::Lips | Class::Brows => [0.35, 0.18, 0.1],
+            _ => [0.15; 3],
+        };
+        let mut light = scale(self.moment.ambient, 0.7 + 0.3 * normal[1]);
+        let mut shine = [0.0; 3];
+        for (towards, colour) in self.moment.lights {
+            let towards = [towards[0], towards[1], -towards[2]];
+            let facing = dot(normal, towards);
+            for k in 0..3 {
+                light[k] += colour[k] * ((facing + wrap[k]) / (1.0 + wrap[k])).max(0.0);
+            }
+            if facing > 0.0 {
+                let half = dot(normal, unit(add(towards, view))).max(0.0);
+                shine = add(
+                    shine,
+                    scale(colour, paint.gloss * half.powf(paint.sharpness)),
+                );
+            }
+        }
+        Light { light, shine }
+    }
+
+    /// Light on strands after Kajiya and Kay 1989: what matters is the angle to the strand; the
+    /// normal of the card only says which side of the head it is on.
+    fn fibre(&self, paint: Paint, along: Vec3, normal: Vec3, view: Vec3) -> Vec3 {
+        let normal = facing(normal, view);
+        let mut light = scale(self.moment.ambient, 0.7 + 0.3 * normal[1]);
+        let mut shine = [0.0; 3];
+        let sine = |cosine: f32| (1.0 - cosine * cosine).max(0.0).sqrt();
+        for (towards, colour) in self.moment.lights {
+            let towards = [towards[0], towards[1], -towards[2]];
+            let side = ((dot(normal, towards) + 0.4) / 1.4).max(0.0);
+            let across = sine(dot(along, towards));
+            light = add(light, scale(colour, side * (0.3 + 0.7 * across)));
+            let half = sine(dot(along, unit(add(towards, view))));
+            shine = add(
+                shine,
+                scale(colour, side * paint.gloss * half.powf(paint.sharpness)),
+            );
+        }
+        std::array::from_fn(|k| paint.colour[k] * light[k] + shine[k])
+    }
+}
+
+fn facing(normal: Vec3, view: Vec3) -> Vec3 {
+    if dot(normal, view) < 0.0 {
+        scale(normal, -1.0)
+    } else {
+        normal
+    }
+}
