@@ -5,6 +5,7 @@
 //! trained here sees pictures only. Start with [`outcome`], the words every track answers in.
 
 pub mod bench;
+pub mod judge;
 pub mod measure;
 pub mod outcome;
 mod page;

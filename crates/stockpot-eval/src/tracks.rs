@@ -8,8 +8,12 @@ use stockpot_jobs::JobError;
 use crate::bench::World;
 use crate::outcome::Measure;
 
+mod composite;
+pub mod t10;
 pub mod t11;
 pub mod t1_t2;
+pub mod t8;
+pub mod t9;
 
 /// What a track found.
 #[derive(Debug, Clone, Default)]
@@ -78,10 +82,27 @@ pub const ALL: [Track; 12] = [
     track(
         "T8",
         "identity, pose, expression",
-        State::NotYet { issue: 3 },
+        State::Here {
+            run: t8::judged,
+            minutes: (1.0, 2.0),
+        },
     ),
-    track("T9", "video", State::NotYet { issue: 3 }),
-    track("T10", "convert", State::NotYet { issue: 3 }),
+    track(
+        "T9",
+        "video",
+        State::Here {
+            run: t9::video,
+            minutes: (0.3, 0.6),
+        },
+    ),
+    track(
+        "T10",
+        "convert",
+        State::Here {
+            run: t10::convert,
+            minutes: (0.2, 0.4),
+        },
+    ),
     track(
         "T11",
         "speed",
