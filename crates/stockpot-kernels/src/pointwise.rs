@@ -58,29 +58,49 @@ pub fn leaky_backward(
 /// RMS norm without gain: `y = x / sqrt(mean(x²) + eps)` over each row (Zhang and Sennrich 2019).
 /// Returns nothing but `y`; the inverse root is found again from `x` in the backward pass.
 pub fn rms_norm(x: &[f32], row: usize, y: &mut [f32]) {
-    for (x, y) in x.chunks_exact(row).zip(y.chunks_exact_mut(row)) {
+    let rows = x.par_chunks_exact(row).zip(y.par_chunks_exact_mut(row));
+    rows.for_each(|(x, y)| {
         let inverse = inverse_rms(x);
         y.iter_mut().zip(x).for_each(|(y, x)| *y = x * inverse);
-    }
+    });
 }
 
 /// Gradient of [`rms_norm`] with respect to `x`.
 pub fn rms_norm_backward(x: &[f32], grad_y: &[f32], row: usize, grad_x: &mut [f32]) {
-    let rows = x.chunks_exact(row).zip(grad_y.chunks_exact(row));
-    for ((x, gy), gx) in rows.zip(grad_x.chunks_exact_mut(row)) {
-        let r = inverse_rms(x);
-        let dot: f32 = x.iter().zip(gy).map(|(x, g)| x * g).sum();
-        let k = r * r * r * dot / row as f32;
-        for ((gx, gy), x) in gx.iter_mut().zip(gy).zip(x) {
-            *gx = r * gy - k * x;
-        }
-    }
+    let rows = x.par_chunks_exact(row).zip(grad_y.par_chunks_exact(row));
+    rows.zip(grad_x.par_chunks_exact_mut(row))
+        .for_each(|((x, gy), gx)| {
+            let r = inverse_rms(x);
+            let k = r * r * r * dot(x, gy) / row as f32;
+            for ((gx, gy), x) in gx.iter_mut().zip(gy).zip(x) {
+                *gx = r * gy - k * x;
+            }
+        });
 }
 
 fn inverse_rms(x: &[f32]) -> f32 {
     const EPS: f32 = 1e-6;
-    let mean: f32 = x.iter().map(|v| v * v).sum::<f32>() / x.len() as f32;
+    let mean = dot(x, x) / x.len() as f32;
     1.0 / (mean + EPS).sqrt()
+}
+
+/// Sum of products in sixteen lanes, which are added in order: the same on every machine.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let (whole_a, rest_a) = a.as_chunks::<16>();
+    let (whole_b, rest_b) = b.as_chunks::<16>();
+    vectorise(
+        #[inline(always)]
+        || {
+            for (a, b) in whole_a.iter().zip(whole_b) {
+                for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+                    *lane += a * b;
+                }
+            }
+        },
+    );
+    let rest: f32 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    lanes.iter().sum::<f32>() + rest
 }
 
 /// Logistic function in place.

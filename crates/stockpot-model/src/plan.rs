@@ -77,6 +77,8 @@ pub struct Plan {
     pub(crate) layers: Vec<Layer>,
     /// For each node and input: whether its gradient is the first to be written there.
     pub(crate) first_writer: Vec<Vec<bool>>,
+    /// For gradients that cannot be added where they arise; grows once.
+    pub(crate) scratch: Vec<f32>,
     pub(crate) loaded: bool,
 }
 
@@ -137,6 +139,7 @@ impl Plan {
             grads,
             layers,
             first_writer,
+            scratch: Vec::new(),
             loaded: false,
         }
     }
@@ -216,7 +219,7 @@ impl Plan {
     pub fn forward(&mut self, input: &[f32]) -> &[f32] {
         assert!(self.loaded, "weights must be loaded before a plan runs");
         assert_eq!(input.len(), self.values[0].len(), "input of the plan");
-        self.values[0].copy_from_slice(input);
+        copy(input, &mut self.values[0]);
         for i in 1..self.graph.nodes.len() {
             let mut out = std::mem::take(&mut self.values[i]);
             self.forward_node(i, &mut out);
@@ -285,7 +288,7 @@ impl Plan {
                     });
             }
             (Op::Sigmoid, _) => {
-                out.copy_from_slice(x);
+                copy(x, out);
                 pointwise::sigmoid(out);
             }
             // The input was copied, a reshape reads its source's buffer, and every weighted
@@ -296,6 +299,13 @@ impl Plan {
             ) => {}
         }
     }
+}
+
+/// A copy on all threads.
+pub(crate) fn copy(from: &[f32], to: &mut [f32]) {
+    to.par_chunks_mut(CHUNK)
+        .zip(from.par_chunks(CHUNK))
+        .for_each(|(to, from)| to.copy_from_slice(from));
 }
 
 /// Numbers handled by one task of a pointwise operator.
@@ -446,18 +456,46 @@ fn set(to: &mut Vec<f32>, from: &[f32]) {
 /// with `k = block * c + channel`.
 fn average_down(x: &[f32], from: Shape, to: Shape, y: &mut [f32]) {
     let scale = to.c as f32 / (4 * from.c) as f32;
-    y.fill(0.0);
-    visit_average(from, to, |fine, deep, run| {
-        for (y, x) in y.chunks_exact_mut(to.len()).zip(x.chunks_exact(from.len())) {
-            let (y, x) = (&mut y[deep..deep + run], &x[fine..fine + run]);
-            y.iter_mut().zip(x).for_each(|(y, x)| *y += scale * x);
-        }
-    });
+    let pictures = y.par_chunks_exact_mut(to.len());
+    pictures
+        .zip(x.par_chunks_exact(from.len()))
+        .for_each(|(y, x)| {
+            y.fill(0.0);
+            visit_average(from, to, |fine, deep, run| {
+                let (y, x) = (&mut y[deep..deep + run], &x[fine..fine + run]);
+                y.iter_mut().zip(x).for_each(|(y, x)| *y += scale * x);
+            });
+        });
+}
+
+/// Its gradient with respect to `x`, which is overwritten, or added to what is there.
+pub(crate) fn average_down_backward(
+    grad: &[f32],
+    from: Shape,
+    to: Shape,
+    add: bool,
+    x: &mut [f32],
+) {
+    let scale = to.c as f32 / (4 * from.c) as f32;
+    let pictures = x.par_chunks_exact_mut(from.len());
+    pictures
+        .zip(grad.par_chunks_exact(to.len()))
+        .for_each(|(x, y)| {
+            visit_average(from, to, |fine, deep, run| {
+                let (x, y) = (&mut x[fine..fine + run], &y[deep..deep + run]);
+                let pairs = x.iter_mut().zip(y);
+                if add {
+                    pairs.for_each(|(x, y)| *x += scale * y);
+                } else {
+                    pairs.for_each(|(x, y)| *x = scale * y);
+                }
+            });
+        });
 }
 
 /// Visits every contiguous run of an average shortcut: offsets in the fine and in the deep picture
 /// and the run's length.
-pub(crate) fn visit_average(from: Shape, to: Shape, mut visit: impl FnMut(usize, usize, usize)) {
+fn visit_average(from: Shape, to: Shape, mut visit: impl FnMut(usize, usize, usize)) {
     for row in 0..to.h {
         for column in 0..to.w {
             let deep = (row * to.w + column) * to.c;

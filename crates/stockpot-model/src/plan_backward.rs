@@ -5,7 +5,9 @@ use stockpot_kernels::weight_grad::weight_grad_in;
 use stockpot_kernels::{Epilogue, Isa, matmul, pointwise};
 
 use crate::graph::{NodeId, Op};
-use crate::plan::{CHUNK, ConvLayer, DenseLayer, Layer, Plan, UpConvLayer, source, visit_average};
+use crate::plan::{
+    CHUNK, ConvLayer, DenseLayer, Layer, Plan, UpConvLayer, average_down_backward, copy, source,
+};
 
 impl Plan {
     /// Runs backward after [`Plan::forward`]: **adds** the gradients of the weights to
@@ -35,7 +37,7 @@ impl Plan {
             self.grads[end].len(),
             "output gradient of the plan"
         );
-        self.grads[end].copy_from_slice(grad_output);
+        copy(grad_output, &mut self.grads[end]);
         for i in (1..=last).rev() {
             if self.graph.nodes[i].op == Op::Reshape {
                 continue;
@@ -50,7 +52,7 @@ impl Plan {
     fn backward_node(
         &mut self,
         i: usize,
-        grad: &mut [f32],
+        grad: &mut Vec<f32>,
         grad_params: &mut [f32],
         want_input_grad: bool,
     ) {
@@ -97,6 +99,9 @@ impl Plan {
             }
             return;
         }
+        if node.op == Op::Add && self.hand_over(i, grad, want_input_grad) {
+            return;
+        }
         for (k, id) in node.inputs.iter().enumerate() {
             let to = source(&graph, *id);
             if to.0 == 0 && !want_input_grad {
@@ -106,11 +111,41 @@ impl Plan {
             if self.first_writer[i][k] {
                 self.pointwise_backward(i, grad, &mut target);
             } else {
-                let mut part = vec![0.0; target.len()];
-                self.pointwise_backward(i, grad, &mut part);
-                add_to(&mut target, &part);
+                self.pointwise_backward_onto(i, grad, &mut target);
             }
             self.grads[to.0] = target;
+        }
+    }
+
+    /// A sum's gradient is that of both its inputs: where both are written for the first time,
+    /// one gets a copy and the other the buffer itself, whose content nobody else reads.
+    fn hand_over(&mut self, i: usize, grad: &mut Vec<f32>, want_input_grad: bool) -> bool {
+        let inputs = &self.graph.nodes[i].inputs;
+        let [a, b] = [inputs[0], inputs[1]].map(|id| source(&self.graph, id).0);
+        let both_first = self.first_writer[i].iter().all(|first| *first);
+        let wanted = want_input_grad || (a != 0 && b != 0);
+        if !both_first || a == b || !wanted {
+            return false;
+        }
+        copy(grad, &mut self.grads[a]);
+        std::mem::swap(grad, &mut self.grads[b]);
+        true
+    }
+
+    /// [`Self::pointwise_backward`], but adds to `target`.
+    fn pointwise_backward_onto(&mut self, i: usize, grad: &[f32], target: &mut [f32]) {
+        let node = &self.graph.nodes[i];
+        let from = self.graph.nodes[node.inputs[0].0].shape;
+        match node.op {
+            Op::Add => add_to(target, grad),
+            Op::AverageDown => average_down_backward(grad, from, node.shape, true, target),
+            _ => {
+                let mut part = std::mem::take(&mut self.scratch);
+                part.resize(target.len().max(part.len()), 0.0);
+                self.pointwise_backward(i, grad, &mut part[..target.len()]);
+                add_to(target, &part[..target.len()]);
+                self.scratch = part;
+            }
         }
     }
 
@@ -119,9 +154,9 @@ impl Plan {
         let node = &self.graph.nodes[i];
         let (shape, from) = (node.shape, self.graph.nodes[node.inputs[0].0].shape);
         match node.op {
-            Op::Add => target.copy_from_slice(grad),
+            Op::Add => copy(grad, target),
             Op::Sigmoid => {
-                target.copy_from_slice(grad);
+                copy(grad, target);
                 pointwise::sigmoid_backward(&self.values[i], target);
             }
             Op::RmsNorm => {
@@ -135,14 +170,7 @@ impl Plan {
                 pointwise::space_to_depth(grad, self.batch, from.h, from.w, shape.c, target);
             }
             Op::AverageDown => {
-                let scale = shape.c as f32 / (4 * from.c) as f32;
-                visit_average(from, shape, |fine, deep, run| {
-                    let pictures = target.chunks_exact_mut(from.len());
-                    for (x, y) in pictures.zip(grad.chunks_exact(shape.len())) {
-                        let (x, y) = (&mut x[fine..fine + run], &y[deep..deep + run]);
-                        x.iter_mut().zip(y).for_each(|(x, y)| *x = scale * y);
-                    }
-                });
+                average_down_backward(grad, from, shape, false, target);
             }
             // Handled by the caller: weighted operators, the input, and reshapes.
             Op::Input | Op::Reshape | Op::Conv { .. } | Op::UpConv { .. } | Op::Dense { .. } => {}
