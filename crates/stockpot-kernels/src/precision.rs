@@ -4,12 +4,9 @@
 //! the smallest normal one become zero, as the processor's own instructions do it. Processors
 //! multiply two of them a lane and step, so they are kept as [`Pair`]s: neighbouring channels for
 //! [`crate::matmul()`], neighbouring positions for weight gradients.
-#![cfg_attr(
-    target_arch = "x86_64",
-    expect(
-        unsafe_code,
-        reason = "calling functions compiled for processors with bf16 instructions"
-    )
+#![expect(
+    unsafe_code,
+    reason = "functions compiled for processors with bf16 instructions, rows by their pointers"
 )]
 
 use std::ops::Range;
@@ -156,6 +153,31 @@ pub(crate) fn interleave(first: &[f32], second: &[f32], pairs: &mut [Pair]) {
     }
 }
 
+/// [`interleave`] of many rows at once: `cells[i * len..][..len]` from `rows[i]`.
+///
+/// # Safety
+/// Every pointer leads to at least `len` readable numbers.
+pub(crate) unsafe fn interleave_rows(
+    rows: impl ExactSizeIterator<Item = [*const f32; 2]>,
+    len: usize,
+    cells: &mut [Pair],
+) {
+    assert!(cells.len() >= rows.len() * len);
+    let parts = cells.chunks_exact_mut(len.max(1)).zip(rows);
+    // SAFETY: the caller's promise.
+    let slices = |row: [*const f32; 2]| row.map(|x| unsafe { std::slice::from_raw_parts(x, len) });
+    #[cfg(target_arch = "x86_64")]
+    if multiplies_bf16() {
+        // SAFETY: the processor has the instructions.
+        unsafe { x86::interleave_all(parts.map(|(to, row)| (to, slices(row)))) };
+        return;
+    }
+    for (to, row) in parts {
+        let [first, second] = slices(row);
+        interleave(first, second, to);
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
@@ -180,8 +202,17 @@ mod x86 {
         count - rest.len()
     }
 
+    /// [`interleave`] of each row, compiled as one loop: rows are short.
+    #[target_feature(enable = "avx512bf16,avx512f,avx512bw")]
+    pub(super) fn interleave_all<'a>(rows: impl Iterator<Item = (&'a mut [Pair], [&'a [f32]; 2])>) {
+        for (to, [first, second]) in rows {
+            interleave(first, second, to);
+        }
+    }
+
     /// All of [`super::interleave`].
     #[target_feature(enable = "avx512bf16,avx512f,avx512bw")]
+    #[inline]
     pub(super) fn interleave(a: &[f32], b: &[f32], pairs: &mut [Pair]) -> usize {
         // Element 2i from place i, element 2i + 1 from place 16 + i.
         const PLACES: [u16; 32] = {

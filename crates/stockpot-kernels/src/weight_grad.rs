@@ -16,7 +16,7 @@ use crate::gather::Gather;
 use crate::isa::Isa;
 use crate::micro::{self, Cell, OuterTile};
 use crate::pack::panel_width;
-use crate::precision::{Pair, Precision, interleave};
+use crate::precision::{Pair, Precision, interleave, interleave_rows};
 use crate::rows::{Border, Runs, Stretch};
 
 /// Positions of a block.
@@ -333,6 +333,10 @@ struct Halves {
     grads: Vec<Pair>,
     width: usize,
     pairs: Vec<(*const Pair, *const Pair)>,
+    /// Inputs of the pairs of positions that have any.
+    rows: Vec<[*const f32; 2]>,
+    /// Which pairs of the block they are.
+    places: Vec<usize>,
 }
 
 impl Halves {
@@ -354,13 +358,23 @@ impl Halves {
         } else {
             Vec::new()
         };
-        for i in 0..both {
+        let row = |i: usize| {
             let first = dy(2 * i);
             let second = if 2 * i + 1 < count {
                 dy(2 * i + 1)
             } else {
                 &zeros
             };
+            [&first[..out_c], &second[..out_c]]
+        };
+        if width == out_c {
+            let rows = (0..both).map(|i| row(i).map(<[f32]>::as_ptr));
+            // SAFETY: the pointers are those of slices of `out_c` numbers.
+            unsafe { interleave_rows(rows, out_c, &mut self.grads) };
+            return;
+        }
+        for i in 0..both {
+            let [first, second] = row(i);
             let panels = first.chunks(width).zip(second.chunks(width));
             for (panel, (first, second)) in panels.enumerate() {
                 let cells = &mut self.grads[(panel * both + i) * width..][..first.len()];
@@ -382,19 +396,23 @@ impl Halves {
         let len = channels.len();
         self.inputs
             .resize(inputs.len().div_ceil(2) * len, Pair::ZERO);
-        self.pairs.clear();
+        self.rows.clear();
+        self.places.clear();
         for (i, both) in inputs.chunks(2).enumerate() {
-            let (first, second) = (both[0], both.get(1).copied().unwrap_or(zeros));
-            if first == zeros && second == zeros {
-                continue;
+            let both = [both[0], both.get(1).copied().unwrap_or(zeros)];
+            if both != [zeros; 2] {
+                self.rows.push(both.map(|x| x.wrapping_add(channels.start)));
+                self.places.push(i);
             }
-            // SAFETY: the caller's promise.
-            let [first, second] = [first, second]
-                .map(|x| unsafe { std::slice::from_raw_parts(x.add(channels.start), len) });
-            let cells = &mut self.inputs[i * len..][..len];
-            interleave(first, second, cells);
-            let grads = &self.grads[i * self.width..];
-            self.pairs.push((cells.as_ptr(), grads.as_ptr()));
         }
+        // SAFETY: the caller's promise.
+        unsafe { interleave_rows(self.rows.iter().copied(), len, &mut self.inputs) };
+        self.pairs.clear();
+        let inputs = self.inputs.chunks_exact(len);
+        let pairs = inputs.zip(&self.places);
+        self.pairs.extend(pairs.map(|(cells, place)| {
+            let grads = &self.grads[place * self.width..];
+            (cells.as_ptr(), grads.as_ptr())
+        }));
     }
 }

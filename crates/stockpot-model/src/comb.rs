@@ -36,26 +36,15 @@ struct Preset {
     decoder: &'static [usize],
 }
 
-/// The presets: 64 px has one stage less, so that its smallest map keeps 4 x 4.
+/// The presets: the same stages at every resolution, so that work grows with the pixels.
 fn preset(size: CombSize, resolution: u32) -> Preset {
     let CombSize::S = size;
-    let (code, seed_c) = (384, 512);
-    if resolution == 64 {
-        Preset {
-            base: 4,
-            encoder: &[64, 128, 256, 384],
-            code,
-            seed_c,
-            decoder: &[256, 192, 96, 48],
-        }
-    } else {
-        Preset {
-            base: resolution as usize / 32,
-            encoder: &[32, 64, 128, 256, 384],
-            code,
-            seed_c,
-            decoder: &[256, 192, 96, 48, 32],
-        }
+    Preset {
+        base: resolution as usize / 32,
+        encoder: &[32, 64, 128, 256, 384],
+        code: 384,
+        seed_c: 512,
+        decoder: &[256, 192, 96, 48, 32],
     }
 }
 

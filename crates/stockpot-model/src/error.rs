@@ -27,6 +27,14 @@ pub enum Error {
         /// One entry per array: missing, unused (with the nearest name), or of another shape.
         problems: Vec<String>,
     },
+    /// Weights that fit the network of this name as it was before its widths were changed.
+    #[error(
+        "These weights are of {family} as an earlier stockpot made it; the network of that name has other widths now"
+    )]
+    Earlier {
+        /// The network.
+        family: Family,
+    },
 }
 
 impl Error {
@@ -35,6 +43,9 @@ impl Error {
         match self {
             Self::UnknownFamily { .. } => Some("use `--preset comb-s-96`, the default".into()),
             Self::NotWeights { .. } => Some("run `stockpot library verify`".into()),
+            Self::Earlier { .. } => Some(
+                "train these persons again in a new library, or go on with the stockpot that made this one".into(),
+            ),
             Self::Mismatch { .. } => Some(
                 "a library holds networks of one family; make another library for another".into(),
             ),

@@ -104,6 +104,19 @@ impl Family {
         self.resolution
     }
 
+    /// Arrays that tell an earlier network of this name from today's: names and shapes.
+    /// `comb-s-64` began with widths of 64 and 48 at its finest maps and cost as much as
+    /// `comb-s-96`.
+    pub(crate) fn earlier_arrays(self) -> &'static [(&'static str, &'static [usize])] {
+        match (self.kind, self.resolution) {
+            (Kind::Comb(CombSize::S), 64) => &[
+                ("encoder.stem.weight", &[3, 3, 12, 64]),
+                ("decoder.head.weight", &[3, 3, 48, 4]),
+            ],
+            _ => &[],
+        }
+    }
+
     /// Whether decoders give a mask as a fourth channel.
     pub fn has_mask(self) -> bool {
         matches!(self.kind, Kind::Comb(_))

@@ -49,7 +49,8 @@ pub fn to_bytes(
 /// nothing else.
 ///
 /// # Errors
-/// [`Error::NotWeights`] for other bytes, [`Error::Mismatch`] with every difference.
+/// [`Error::NotWeights`] for other bytes, [`Error::Mismatch`] with every difference,
+/// [`Error::Earlier`] for a network that has changed since.
 pub fn from_bytes(family: Family, layout: &Arc<Layout>, bytes: &[u8]) -> Result<Params, Error> {
     let file = SafeTensors::deserialize(bytes).map_err(not_weights)?;
     let mut problems = Vec::new();
@@ -82,6 +83,9 @@ pub fn from_bytes(family: Family, layout: &Arc<Layout>, bytes: &[u8]) -> Result<
             problems.push(format!("`{name}` is unused"));
         }
     }
+    if !problems.is_empty() && is_earlier(family, &file) {
+        return Err(Error::Earlier { family });
+    }
     if !problems.is_empty() {
         problems.truncate(8);
         return Err(Error::Mismatch { family, problems });
@@ -89,6 +93,15 @@ pub fn from_bytes(family: Family, layout: &Arc<Layout>, bytes: &[u8]) -> Result<
     Params::from_data(layout.clone(), data).ok_or_else(|| Error::NotWeights {
         reason: "wrong length".into(),
     })
+}
+
+/// Whether the arrays are those of a network of this name that an earlier stockpot had.
+fn is_earlier(family: Family, file: &SafeTensors<'_>) -> bool {
+    let has = |(name, shape): &(&str, &[usize])| {
+        let found = file.tensor(name);
+        found.is_ok_and(|view| view.shape() == *shape)
+    };
+    family.earlier_arrays().iter().any(has)
 }
 
 /// The words beside the weights.

@@ -49,6 +49,16 @@ fn comb_presets_have_their_shapes() {
     }
 }
 
+#[test]
+fn comb_presets_cost_as_their_pixels() {
+    let [small, middle, large] = Family::COMB.map(|family| {
+        let net = Network::new(family);
+        (net.encoder().multiply_adds() + net.decoder().multiply_adds()) as f64
+    });
+    assert!((small / middle - 4.0 / 9.0).abs() < 0.01);
+    assert!((large / middle - 16.0 / 9.0).abs() < 0.01);
+}
+
 /// A small graph with every operator, each gradient path and shortcut.
 fn every_operator() -> Graph {
     let leak = Activation::LeakyRelu(0.2);
@@ -266,6 +276,18 @@ fn weights_files_round_trip_and_refuse_what_does_not_fit() {
     let other = weights_file::from_bytes(family, net.encoder_layout(), &bytes).unwrap_err();
     let text = other.to_string();
     assert!(text.contains("`encoder.stem.weight` is missing"), "{text}");
+
+    // The first comb-s-64 had 64 channels at its finest map.
+    let mut earlier = GraphBuilder::new("encoder", Shape::new(32, 32, 12));
+    earlier.conv("stem", earlier.input(), (3, 1, 64), Activation::None);
+    let earlier = Params::init(earlier.build().layout, 1);
+    let old = weights_file::to_bytes(family, &earlier, &BTreeMap::new()).unwrap();
+    let error = weights_file::from_bytes(family, net.encoder_layout(), &old).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "These weights are of comb-s-64 as an earlier stockpot made it; the network of that name has other widths now"
+    );
+    assert!(error.hint().is_some());
 
     for cut in [0, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
         assert!(weights_file::from_bytes(family, net.decoder_layout(), &bytes[..cut]).is_err());

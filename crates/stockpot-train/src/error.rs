@@ -113,6 +113,20 @@ pub enum Error {
         /// In the training.
         wanted: String,
     },
+    /// A checkpoint of a network whose widths have changed since.
+    #[error(
+        "The checkpoint has {found} {what}, {family} has {wanted}: another version of stockpot made it"
+    )]
+    OtherVersion {
+        /// Encoder or decoder weights.
+        what: &'static str,
+        /// The network.
+        family: String,
+        /// As many as it has.
+        found: usize,
+        /// As many as the network has now.
+        wanted: usize,
+    },
 
     // --- the user's machine ---
     /// Asked to compute in a format that this processor does not multiply.
@@ -195,6 +209,9 @@ impl Error {
             Self::NoGoodCheckpoint { .. } => {
                 Some("start the training again; the library still has its last states".into())
             }
+            Self::OtherVersion { .. } => Some(
+                "train again, in a new library, or go on with the stockpot that made it".into(),
+            ),
             Self::ForeignCheckpoint { .. } => {
                 Some("resume with the persons and preset the run was started with".into())
             }

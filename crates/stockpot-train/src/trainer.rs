@@ -140,8 +140,8 @@ impl Trainer {
     /// go on with others.
     ///
     /// # Errors
-    /// [`Error::ForeignCheckpoint`] if it is of another network; [`Error::NoBf16`] if it was begun
-    /// in `bf16` and this processor does not multiply that.
+    /// [`Error::ForeignCheckpoint`] if it is of another network, [`Error::OtherVersion`] if of
+    /// one that has changed since; [`Error::NoBf16`] if it was begun in `bf16` and this processor does not multiply that.
     pub fn resume(network: &Network, mut checkpoint: Checkpoint) -> Result<Self, Error> {
         let settings = &mut checkpoint.meta.settings;
         settings.precision = settings.precision.settle()?;
@@ -157,6 +157,21 @@ impl Trainer {
                 found,
                 wanted,
             });
+        }
+        let encoder = (&state.encoder, &graphs.encoder, "encoder weights");
+        let persons = state.persons.iter();
+        let decoders = persons.map(|(_, slots)| (slots, &graphs.decoder, "decoder weights"));
+        for (slots, graph, what) in decoders.chain([encoder]) {
+            let (found, wanted) = (slots.weights.len(), graph.layout.len());
+            if found != wanted {
+                let family = meta.family;
+                return Err(Error::OtherVersion {
+                    what,
+                    family,
+                    found,
+                    wanted,
+                });
+            }
         }
         Self::assemble(graphs, meta, state)
     }

@@ -394,6 +394,17 @@ fn what_does_not_fit_is_refused_by_name() {
     other.state.encoder.ema.pop();
     assert!(Trainer::resume_graphs(graphs(), other.clone()).is_err());
     assert!(trainer.restore(&other.state).is_err());
+    let mut narrow = other.clone();
+    narrow.state.encoder.weights.truncate(1000);
+    let wanted = trainer.state().encoder.weights.len();
+    let error = Trainer::resume_graphs(graphs(), narrow).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "The checkpoint has 1000 encoder weights, tiny has {wanted}: another version of stockpot made it"
+        )
+    );
+    assert!(error.hint().is_some());
     other.meta.family = "comb-s-64".into();
     let error = Trainer::resume_graphs(graphs(), other).unwrap_err();
     assert_eq!(
