@@ -36,15 +36,28 @@ struct Preset {
     decoder: &'static [usize],
 }
 
-/// The presets: the same stages at every resolution, so that work grows with the pixels.
+/// The presets. 64 px has one stage less, so that its smallest map keeps 4 x 4: measured at equal
+/// work, that draws better than the five stages of the others with a smallest map of 2 x 2. Its
+/// fine maps are as narrow as theirs, so it costs about half of 96 px.
 fn preset(size: CombSize, resolution: u32) -> Preset {
     let CombSize::S = size;
-    Preset {
-        base: resolution as usize / 32,
-        encoder: &[32, 64, 128, 256, 384],
-        code: 384,
-        seed_c: 512,
-        decoder: &[256, 192, 96, 48, 32],
+    let (code, seed_c) = (384, 512);
+    if resolution == 64 {
+        Preset {
+            base: 4,
+            encoder: &[32, 64, 160, 384],
+            code,
+            seed_c,
+            decoder: &[192, 96, 64, 32],
+        }
+    } else {
+        Preset {
+            base: resolution as usize / 32,
+            encoder: &[32, 64, 128, 256, 384],
+            code,
+            seed_c,
+            decoder: &[256, 192, 96, 48, 32],
+        }
     }
 }
 
