@@ -57,6 +57,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Two made-up people, from nothing to a swapped video and a page that measures it
+    Demo(DemoArgs),
     /// Make a library
     Init,
     /// Persons and their consent
@@ -354,6 +356,19 @@ pub(crate) struct EvalArgs {
     /// Write eval.json and the page eval.html into this folder
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where everything goes; in a folder that has a demo already it trains further
+    #[arg(short, long, value_name = "DIR", default_value = "stockpot-demo")]
+    pub(crate) out: PathBuf,
+    /// How long to train
+    #[arg(long, value_name = "M", default_value_t = 4.0, allow_negative_numbers = true, value_parser = positive::<f64>)]
+    pub(crate) minutes: f64,
+    /// A few frames and steps only, to see that everything runs
+    #[arg(long, hide = true)]
+    pub(crate) tiny: bool,
 }
 
 #[derive(Debug, Subcommand)]

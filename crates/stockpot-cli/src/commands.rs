@@ -8,10 +8,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use stockpot_core::CancelToken;
 use stockpot_eval::bench::{self, Effort};
+use stockpot_eval::demo;
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
-    Cli, Command, Consent, EvalArgs, ExtractArgs, FaceOrder, FacesCommand, LegacyArgs,
+    Cli, Command, Consent, DemoArgs, EvalArgs, ExtractArgs, FaceOrder, FacesCommand, LegacyArgs,
     LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand, Start, SwapArgs, TrainArgs,
 };
 use crate::console::Console;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
         Command::Train(args) => train(&session, args),
         Command::Swap(args) => swap(&session, args),
         Command::Eval(args) => eval(&session, args),
+        Command::Demo(args) => demo(&session, args),
         Command::Library(command) => library(&session, command),
         Command::Legacy(command) => legacy(&session, command),
         Command::Models(command) => models(&session, command),
@@ -226,6 +228,16 @@ fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
         convert,
     };
     session.job(|ctx| jobs::swap::run(ctx, &settings))
+}
+
+fn demo(session: &Session<'_>, args: DemoArgs) -> Result<ExitCode, Failure> {
+    let settings = demo::Settings {
+        out: args.out,
+        minutes: args.minutes,
+        tiny: args.tiny,
+        command: environment::command_line(),
+    };
+    session.job(|ctx| demo::run(ctx, &settings))
 }
 
 fn eval(session: &Session<'_>, args: EvalArgs) -> Result<ExitCode, Failure> {

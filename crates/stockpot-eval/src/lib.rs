@@ -5,6 +5,8 @@
 //! trained here sees pictures only. Start with [`outcome`], the words every track answers in.
 
 pub mod bench;
+pub mod demo;
+mod html;
 pub mod judge;
 pub mod measure;
 pub mod outcome;

@@ -1,0 +1,225 @@
+//! The swapped clip against the truth: B truly playing what A played.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use stockpot_convert::face_oval;
+use stockpot_core::face::fill_polygon;
+use stockpot_core::image::{Gray8, Rgb8, Size};
+use stockpot_core::picture;
+use stockpot_faces::{Embedding, FaceModels};
+use stockpot_jobs::analyse::{self, Analysis};
+use stockpot_jobs::{Context, JobError};
+use stockpot_media::{ALL_FRAMES, ClipWriter, FrameRate, OutputSettings};
+use stockpot_synth::Drawn;
+use stockpot_synth::assets::Class;
+
+use super::voice::HERTZ;
+use crate::measure::{self, Score, Window};
+use crate::sets::frames_of;
+
+/// Stills on the page.
+const STILLS: usize = 4;
+/// Quality of the stills, as JPEG counts it.
+const STILL_QUALITY: u8 = 88;
+
+/// How much differences are enlarged in pictures.
+const GAIN: u8 = 4;
+
+/// What the renderer knows of a frame.
+pub(super) struct Truth {
+    rgb: Rgb8,
+    classes: Gray8,
+    sound: Vec<f32>,
+}
+
+impl Truth {
+    pub(super) fn of(drawn: Drawn, sound: Vec<f32>) -> Self {
+        Self {
+            rgb: drawn.rgb,
+            classes: drawn.classes,
+            sound,
+        }
+    }
+}
+
+/// The swap against the truth, inside the face of the person who is drawn. Each figure has its toy:
+/// not swapping at all.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figures {
+    /// Frames compared.
+    pub frames: usize,
+    /// Frames of the clip in which no face was found to compare.
+    pub without_face: usize,
+    /// Mean absolute difference, of 255.
+    pub difference: f64,
+    /// The same if nothing had been swapped.
+    pub difference_unswapped: f64,
+    /// Structural similarity of the luminance, at most 1.
+    pub ssim: f64,
+    /// The same if nothing had been swapped.
+    pub ssim_unswapped: f64,
+    /// Fine detail, as a share of the truth's.
+    pub detail: f64,
+    /// Distance of dlib's identity network to B; the same person is below 0.6. Nothing where it was
+    /// not found.
+    pub identity_distance: Option<f64>,
+    /// The same if nothing had been swapped.
+    pub identity_distance_unswapped: Option<f64>,
+}
+
+/// What the page shows.
+pub(super) struct Compared {
+    pub(super) figures: Figures,
+    /// Rows of A, A as B, B truly, difference, as JPEG.
+    pub(super) stills: Vec<[Vec<u8>; 4]>,
+}
+
+/// Compares, and writes the four clips side by side into `side-by-side.mp4` beside them.
+pub(super) fn run(
+    ctx: &Context,
+    models: &FaceModels,
+    clips: &[PathBuf; 2],
+    swapped: &Path,
+    shown: [Vec<Truth>; 2],
+) -> Result<Compared, JobError> {
+    let seen = analyse::run(ctx, models, &clips[1], ALL_FRAMES)?;
+    let filmed = identity(&analyse::run(ctx, models, &clips[0], ALL_FRAMES)?);
+    let made = identity(&analyse::run(ctx, models, swapped, ALL_FRAMES)?);
+    let wanted = identity(&seen);
+    let swapped_frames = frames_of(swapped)?;
+    let [a, b] = shown;
+    if swapped_frames.len() != a.len() {
+        return Err(JobError::failed(format!(
+            "The swapped video has {} frames, the filmed one {}",
+            swapped_frames.len(),
+            a.len()
+        )));
+    }
+    let fps = seen
+        .info
+        .video
+        .frame_rate
+        .unwrap_or(FrameRate { num: 25, den: 1 });
+    let mut board = Board::create(&swapped.with_file_name("side-by-side.mp4"), &a, fps)?;
+    let (mut swap_scores, mut copy_scores, mut stills) = (Vec::new(), Vec::new(), Vec::new());
+    super::phase(ctx, "measure", a.len());
+    for (index, ((a, b), made)) in a.iter().zip(&b).zip(&swapped_frames).enumerate() {
+        let mask = face_mask(&seen, index, b);
+        let seam = difference(made, &b.rgb, mask.clone());
+        if let Some(mask) = &mask
+            && let Some(window) = Window::around(mask)
+        {
+            let (weights, truth) = (window.gray(mask), window.rgb(&b.rgb));
+            let score =
+                |frame: &Rgb8| measure::score(window.side, &window.rgb(frame), &truth, &weights);
+            swap_scores.push(score(made)?);
+            copy_scores.push(score(&a.rgb)?);
+        }
+        let cells = [&a.rgb, made, &b.rgb, &seam];
+        board.write(cells, &a.sound)?;
+        if (0..STILLS).any(|n| index == (2 * n + 1) * swapped_frames.len() / (2 * STILLS)) {
+            let mut row: [Vec<u8>; 4] = Default::default();
+            for (packed, cell) in row.iter_mut().zip(cells) {
+                *packed = picture::to_jpeg(cell, STILL_QUALITY)?;
+            }
+            stills.push(row);
+        }
+    }
+    board.clip.finish()?;
+    let (swap, copy) = (measure::mean(&swap_scores), measure::mean(&copy_scores));
+    let distance = |one: &Option<Embedding>| {
+        let (one, wanted) = (one.as_ref()?, wanted.as_ref()?);
+        Some(f64::from(one.distance(wanted)))
+    };
+    let levels = |score: &Score| 255.0 * score.mae;
+    Ok(Compared {
+        figures: Figures {
+            frames: swap_scores.len(),
+            without_face: swapped_frames.len() - swap_scores.len(),
+            difference: levels(&swap),
+            difference_unswapped: levels(&copy),
+            ssim: swap.ssim,
+            ssim_unswapped: copy.ssim,
+            detail: swap.detail,
+            identity_distance: distance(&made),
+            identity_distance_unswapped: distance(&filmed),
+        },
+        stills,
+    })
+}
+
+/// Where the face of the person who is drawn truly is: by class, inside the tracked outline.
+fn face_mask(seen: &Analysis, index: usize, truth: &Truth) -> Option<Gray8> {
+    let here = seen.faces.iter().filter(|f| f.frame == index as u64);
+    let size = |f: &&analyse::FoundFace| f.landmarks.eye_distance_px();
+    let face = here.max_by(|a, b| size(a).total_cmp(&size(b)))?;
+    let mut mask = fill_polygon(truth.rgb.size(), &face_oval(&face.landmarks));
+    for (value, class) in mask.data_mut().iter_mut().zip(truth.classes.data()) {
+        let parts = [
+            Class::Skin,
+            Class::Eyes,
+            Class::Lips,
+            Class::Mouth,
+            Class::Teeth,
+            Class::Brows,
+        ];
+        if !parts.iter().any(|c| *c as u8 == *class) {
+            *value = 0;
+        }
+    }
+    Some(mask)
+}
+
+/// The difference of two pictures inside a mask, enlarged, on black.
+fn difference(a: &Rgb8, b: &Rgb8, mask: Option<Gray8>) -> Rgb8 {
+    let mut out = Rgb8::new(a.size());
+    let Some(mask) = mask else { return out };
+    let pixels = out.data_mut().chunks_exact_mut(3).zip(mask.data());
+    let both = a.data().chunks_exact(3).zip(b.data().chunks_exact(3));
+    for ((out, _), (a, b)) in pixels.zip(both).filter(|((_, m), _)| **m > 0) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = a.abs_diff(*b).saturating_mul(GAIN);
+        }
+    }
+    out
+}
+
+/// The mean identity of whoever is seen longest.
+fn identity(seen: &Analysis) -> Option<Embedding> {
+    let longest = seen.identities.iter().max_by_key(|t| t.frames)?;
+    Embedding::mean(&longest.embeddings)
+}
+
+/// Four clips in one: two rows of two.
+struct Board {
+    clip: ClipWriter,
+    cell: Size,
+}
+
+impl Board {
+    fn create(path: &Path, frames: &[Truth], fps: FrameRate) -> Result<Self, JobError> {
+        let cell = frames.first().map_or(Size::square(16), |t| t.rgb.size());
+        let size = Size::new(2 * cell.width, 2 * cell.height);
+        let settings = OutputSettings {
+            // Seen in a page that must stay small.
+            crf: Some(23),
+            ..OutputSettings::default()
+        };
+        Ok(Self {
+            clip: ClipWriter::create(path, size, fps, Some(HERTZ), &settings)?,
+            cell,
+        })
+    }
+
+    fn write(&mut self, cells: [&Rgb8; 4], sound: &[f32]) -> Result<(), JobError> {
+        let Size { width, height } = self.cell;
+        let mut board = Rgb8::new(Size::new(2 * width, 2 * height));
+        for (n, cell) in (0u32..).zip(cells) {
+            board.paste(cell, n % 2 * width, n / 2 * height);
+        }
+        self.clip.write(board)?;
+        self.clip.write_sound(sound)?;
+        Ok(())
+    }
+}
