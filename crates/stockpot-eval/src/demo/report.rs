@@ -55,12 +55,12 @@ pub(super) fn html(page: &Page<'_>, clip: &Path) -> Result<String, JobError> {
         minutes = page.trained.minutes,
     );
     // Writing to a string cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<div class=\"stage\"><span style=\"left:0;top:0\">A plays</span>\
          <span style=\"left:50%;top:0\">A as B, by stockpot</span><span style=\"left:0;top:50%\">B truly playing it</span>\
          <span style=\"left:50%;top:50%\">difference in the face, × 4</span>\
-         <video controls loop muted autoplay playsinline src=\"data:video/mp4;base64,{}\"></video></div>\n",
+         <video controls loop muted autoplay playsinline src=\"data:video/mp4;base64,{}\"></video></div>",
         base64(&video)
     );
     out.push_str(&figures(&page.compared.figures));
