@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::Error;
+use crate::landmarks::{self, Anchor};
 use crate::parse::{self, Move, Obj};
 use crate::vec3::Vec3;
 
@@ -178,6 +179,9 @@ pub struct HeadData {
     /// Origin x sex x age, the last fastest.
     pub(crate) macros: Vec<Vec<Move>>,
     pub(crate) units: Vec<Vec<Move>>,
+    /// Number in the package's mesh of each vertex.
+    pub(crate) numbers: Vec<u32>,
+    pub(crate) landmarks: Vec<Anchor>,
 }
 
 impl HeadData {
@@ -219,6 +223,7 @@ impl HeadData {
                 name: name.into(),
             });
         }
+        data.landmarks = landmarks::of_package(&kept_of)?;
         let load = |name: String| -> Result<Vec<Move>, Error> {
             let moves = parse::target(&read(&name)?, obj.vertices.len(), &name)?;
             let kept = moves.into_iter().map(|(i, by)| (kept_of[i], by));
@@ -286,6 +291,7 @@ impl HeadData {
             let corners = polygon.corners.iter().map(|i| {
                 *kept_of[*i].get_or_insert_with(|| {
                     data.rest.push(obj.vertices[*i]);
+                    data.numbers.push(*i as u32);
                     data.rest.len() - 1
                 }) as u32
             });
@@ -308,6 +314,8 @@ impl HeadData {
             asymmetries: Vec::new(),
             macros: Vec::new(),
             units: Vec::new(),
+            numbers: Vec::new(),
+            landmarks: Vec::new(),
         }
     }
 

@@ -12,7 +12,7 @@ use stockpot_core::image::{Gray8, GrayF32, Rgb8, Size, unit_to_u8};
 use crate::Error;
 use crate::assets::{Class, HeadData};
 use crate::backdrop;
-use crate::landmarks::{Landmark, landmarks};
+use crate::landmarks::{self, Landmark};
 use crate::performance::Moment;
 use crate::person::Person;
 use crate::raster::{self, NOTHING, Seen};
@@ -105,14 +105,12 @@ pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Re
     };
     let shown = (0u32..).zip(posed.facets.iter().map(|f| f.corners));
     let bands = raster::bands(&canvas.places, shown, cells, BAND * SAMPLES);
-    let base = canvas.places[..posed.base].iter();
-    let base: Vec<Vec3> = base.map(|p| scale(*p, 1.0 / SAMPLES as f32)).collect();
     let mut drawn = Drawn {
         rgb: Rgb8::new(size),
         classes: Gray8::new(size),
         alpha: Gray8::new(size),
         depth_dm: GrayF32::new(size),
-        landmarks: landmarks(data, &base),
+        landmarks: Vec::new(),
         person: person.seed,
     };
     let rows = drawn.rgb.data_mut().par_chunks_mut(BAND * wide * 3);
@@ -145,6 +143,9 @@ pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Re
             }
         },
     );
+    let base = canvas.places[..posed.base].iter();
+    let base = base.map(|[x, y, z]| [x / SAMPLES as f32, y / SAMPLES as f32, *z]);
+    drawn.landmarks = landmarks::find(data, &base.collect::<Vec<_>>(), &drawn.depth_dm);
     Ok(drawn)
 }
 
@@ -345,7 +346,6 @@ fn encoded(linear: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::Performance;
-    use crate::landmarks::LANDMARKS;
 
     #[test]
     fn the_stand_in_is_drawn_the_same_each_time() {
@@ -394,7 +394,7 @@ mod tests {
         ] {
             assert!(frame.classes.data().contains(&(class as u8)), "{class:?}");
         }
-        assert_eq!(frame.landmarks.len(), LANDMARKS.len());
+        assert_eq!(frame.landmarks.len(), 468);
         assert!(
             frame
                 .landmarks
