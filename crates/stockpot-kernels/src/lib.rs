@@ -11,6 +11,7 @@
 //!
 //! Every result is a fixed sum in a fixed order: it does not depend on the number of threads.
 
+pub mod ceiling;
 pub mod conv;
 mod fold;
 pub mod gather;
