@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stockpot_core::{Area, PersonName};
+use stockpot_jobs::person::ConsentFrom;
 use stockpot_jobs::swap::MaskMode;
 use stockpot_jobs::train::Precision;
 
@@ -343,16 +344,51 @@ impl From<MaskName> for MaskMode {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) bench: BenchArgs,
+    /// Only these tracks, such as T1,T2 [default: all]
+    #[arg(long, value_name = "TRACKS", value_delimiter = ',')]
+    pub(crate) tracks: Vec<String>,
+    #[command(subcommand)]
+    pub(crate) command: Option<EvalCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvalCommand {
+    /// Compare a swapped clip, whoever made it, with the truth, frame by frame
+    Video {
+        /// The swapped clip
+        result: PathBuf,
+        /// What it should look like: a clip of the same size and length
+        #[arg(long, value_name = "CLIP")]
+        truth: PathBuf,
+        /// The clip before the swap, to see what not swapping at all would have given
+        #[arg(long, value_name = "CLIP")]
+        source: Option<PathBuf>,
+    },
+    /// Train on real clips, one person each, and measure how well held-out stretches are redrawn
+    Clips {
+        /// The clips
+        #[arg(required = true, value_name = "CLIP")]
+        clips: Vec<PathBuf>,
+        /// `self` (it is you), `synthetic` (nobody real), or a file in which the persons agree
+        #[arg(long, value_name = "self|synthetic|FILE")]
+        consent: Consent,
+        #[command(flatten)]
+        bench: BenchArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
     /// Render and train less: under 8 minutes instead of under 30, on 2 cores
     #[arg(long)]
     pub(crate) quick: bool,
     /// A few frames and steps only, to see that everything runs
     #[arg(long, hide = true, conflicts_with = "quick")]
     pub(crate) tiny: bool,
-    /// Only these tracks, such as T1,T2 [default: all]
-    #[arg(long, value_name = "TRACKS", value_delimiter = ',')]
-    pub(crate) tracks: Vec<String>,
     /// Write eval.json and the page eval.html into this folder
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
@@ -429,6 +465,16 @@ pub(crate) enum Consent {
     Synthetic,
     /// A file in which the person agrees.
     File(PathBuf),
+}
+
+impl From<Consent> for ConsentFrom {
+    fn from(consent: Consent) -> Self {
+        match consent {
+            Consent::Own => Self::OwnFace,
+            Consent::Synthetic => Self::Synthetic,
+            Consent::File(path) => Self::File(path),
+        }
+    }
 }
 
 impl FromStr for Consent {

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use stockpot_core::CancelToken;
 use stockpot_eval::bench::{self, Effort};
-use stockpot_eval::demo;
+use stockpot_eval::{clips, demo, video};
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
-    Cli, Command, Consent, DemoArgs, EvalArgs, ExtractArgs, FaceOrder, FacesCommand, LegacyArgs,
-    LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand, Start, SwapArgs, TrainArgs,
+    BenchArgs, Cli, Command, Consent, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
+    FacesCommand, LegacyArgs, LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand, Start,
+    SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -59,6 +60,16 @@ impl Session<'_> {
         job: impl FnOnce(&Context) -> Result<R, Failure>,
     ) -> Result<ExitCode, Failure> {
         self.reply(job).map(|_| ExitCode::SUCCESS)
+    }
+
+    /// Runs a measurement, whose reply is printed as a table.
+    fn measured(
+        &self,
+        job: impl FnOnce(&Context) -> Result<bench::Reply, Failure>,
+    ) -> Result<bench::Reply, Failure> {
+        let reply = job(&self.ctx);
+        self.reporter.finish();
+        reply
     }
 
     /// Runs a job, prints its reply and gives it back.
@@ -111,11 +122,7 @@ fn person(session: &Session<'_>, command: PersonCommand) -> Result<ExitCode, Fai
             })?;
             let settings = jobs::person::Add {
                 name,
-                consent: match consent {
-                    Consent::Own => jobs::person::ConsentFrom::OwnFace,
-                    Consent::Synthetic => jobs::person::ConsentFrom::Synthetic,
-                    Consent::File(path) => jobs::person::ConsentFrom::File(path),
-                },
+                consent: consent.into(),
                 entered_by,
                 note,
             };
@@ -241,19 +248,36 @@ fn demo(session: &Session<'_>, args: DemoArgs) -> Result<ExitCode, Failure> {
 }
 
 fn eval(session: &Session<'_>, args: EvalArgs) -> Result<ExitCode, Failure> {
-    let settings = bench::Settings {
-        effort: match (args.tiny, args.quick) {
-            (true, _) => Effort::Tiny,
-            (_, true) => Effort::Quick,
-            _ => Effort::Full,
-        },
-        tracks: args.tracks,
-        out: args.output,
-        command: environment::command_line(),
+    let reply = match args.command {
+        Some(EvalCommand::Video {
+            result,
+            truth,
+            source,
+        }) => {
+            let settings = video::Settings {
+                result,
+                truth,
+                source,
+            };
+            return session.job(|ctx| video::run(ctx, &settings));
+        }
+        Some(EvalCommand::Clips {
+            clips,
+            consent,
+            bench,
+        }) => {
+            let settings = clips::Settings {
+                clips,
+                consent: consent.into(),
+                bench: bench_settings(bench, Vec::new()),
+            };
+            session.measured(|ctx| clips::run(ctx, &settings))?
+        }
+        None => {
+            let settings = bench_settings(args.bench, args.tracks);
+            session.measured(|ctx| bench::run(ctx, &settings))?
+        }
     };
-    let reply = bench::run(&session.ctx, &settings);
-    session.reporter.finish();
-    let reply = reply?;
     session.console.result_as(&reply, &reply.text())?;
     if reply.failed.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -262,6 +286,19 @@ fn eval(session: &Session<'_>, args: EvalArgs) -> Result<ExitCode, Failure> {
         "Not measured: {}; their lines say why",
         reply.failed.join(", ")
     )))
+}
+
+fn bench_settings(args: BenchArgs, tracks: Vec<String>) -> bench::Settings {
+    bench::Settings {
+        effort: match (args.tiny, args.quick) {
+            (true, _) => Effort::Tiny,
+            (_, true) => Effort::Quick,
+            _ => Effort::Full,
+        },
+        tracks,
+        out: args.output,
+        command: environment::command_line(),
+    }
 }
 
 fn legacy(session: &Session<'_>, command: LegacyCommand) -> Result<ExitCode, Failure> {

