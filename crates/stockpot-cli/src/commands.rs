@@ -12,9 +12,9 @@ use stockpot_eval::{clips, demo, video};
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
-    BenchArgs, Cli, Command, Consent, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
-    FacesCommand, LegacyArgs, LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand, Start,
-    SwapArgs, TrainArgs,
+    BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder, FacesCommand,
+    LegacyArgs, LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand, Start, SwapArgs,
+    TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;

@@ -7,6 +7,7 @@ use stockpot_core::picture;
 use stockpot_jobs::JobError;
 
 use crate::bench::{Example, Reply};
+use crate::html::{base64, escape};
 use crate::outcome::{Better, Measure, Outcome};
 use crate::table::{goal, number, reached};
 
@@ -158,52 +159,12 @@ fn pictures(example: &Example, prefix: &str) -> Result<String, JobError> {
     ))
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-}
-
-/// Base 64 of RFC 4648, padded.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let all = group
-            .iter()
-            .chain(std::iter::repeat(&0))
-            .take(3)
-            .fold(0u32, |all, b| all << 8 | u32::from(*b));
-        for k in 0..4 {
-            match k <= group.len() {
-                true => out.push(char::from(DIGITS[(all >> (18 - 6 * k)) as usize & 63])),
-                false => out.push('='),
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use stockpot_core::image::{Rgb8, Size};
 
     use super::*;
     use crate::table::tests::sample;
-
-    #[test]
-    fn base_64_is_that_of_the_rfc() {
-        for (text, wanted) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(text.as_bytes()), wanted);
-        }
-    }
 
     #[test]
     fn the_page_fetches_nothing_and_escapes_words() {

