@@ -11,7 +11,7 @@ use stockpot_core::image::{Gray8, GrayF32, Rgb8, Size, unit_to_u8};
 
 use crate::Error;
 use crate::assets::{Class, HeadData};
-use crate::backdrop;
+use crate::backdrop::Scenery;
 use crate::landmarks::{self, Landmark};
 use crate::performance::Moment;
 use crate::person::Person;
@@ -69,6 +69,7 @@ struct Sample {
 /// What is drawn at what scale.
 struct Canvas<'a> {
     shader: Shader<'a>,
+    scenery: Scenery,
     places: Vec<Vec3>,
     /// Pixels.
     wide: usize,
@@ -99,7 +100,9 @@ pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Re
             person,
             moment,
             posed: &posed,
+            shadows: scene::shadows(&posed, moment),
         },
+        scenery: Scenery::new(&moment.backdrop),
         wide,
         high,
     };
@@ -262,8 +265,7 @@ impl Canvas<'_> {
             let first = seen[i];
             let Some(facet) = facets.get(first.triangle as usize) else {
                 let size = [self.wide as f32, self.high as f32];
-                out[i].colour =
-                    backdrop::colour(&self.shader.moment.backdrop, [x as f32, y as f32], size);
+                out[i].colour = self.scenery.colour([x as f32, y as f32], size);
                 for j in i..ALL {
                     if seen[j].triangle == u32::MAX {
                         out[j] = out[i];

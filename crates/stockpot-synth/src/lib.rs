@@ -18,12 +18,15 @@ mod performance;
 mod person;
 mod raster;
 mod scene;
+mod sensor;
 mod shade;
+mod shadow;
 mod strand;
 mod vec3;
 
 pub use draw::{Drawn, draw};
 pub use error::Error;
 pub use landmarks::{Landmark, Skin};
-pub use performance::{Backdrop, Camera, Moment, Occluder, OccluderKind, Performance};
+pub use performance::{Backdrop, Camera, Moment, Occluder, OccluderKind, Performance, Played};
 pub use person::Person;
+pub use sensor::Sensor;

@@ -162,15 +162,12 @@ fn skin(rest: Vec3, look: &Look, fine: f32) -> Paint {
         () if brow > 0.4 => Class::Brows,
         () => Class::Skin,
     };
-    // The jaw keeps the light from the throat.
-    let under_chin =
-        smooth(6.4, 6.15, y) * smooth(5.55, 5.9, y) * smooth(-0.1, 0.5, z) * smooth(1.3, 1.0, z);
     let oil = 0.045 + 0.05 * near(0.0, 7.0, 0.25) * front + 0.03 * middle;
     Paint {
         colour,
         gloss: if lip > 0.5 { 0.12 } else { oil },
         sharpness: if lip > 0.5 { 40.0 } else { 18.0 },
-        open: 1.0 - 0.4 * under_chin,
+        open: 1.0,
         class,
     }
 }
@@ -248,8 +245,9 @@ pub(crate) fn mouth(rest: Vec3, class: Class, look: &Look) -> Paint {
         scale([0.26, 0.07, 0.06], rough)
     };
     let open = match class {
-        Class::Teeth => 0.08 + 0.6 * smooth(1.15, 1.5, rest[2]),
-        _ => 0.02 + 0.45 * smooth(1.05, 1.5, rest[2]),
+        // Real shadow does the most; deep in the throat there is none of the light that maps know.
+        Class::Teeth => 0.45 + 0.55 * smooth(1.15, 1.5, rest[2]),
+        _ => 0.15 + 0.7 * smooth(1.0, 1.5, rest[2]),
     };
     Paint {
         colour,

@@ -20,6 +20,8 @@ pub struct Person {
     /// The seed, which is the identity.
     pub seed: u64,
     pub(crate) neutral: Vec<Vec3>,
+    /// How open each vertex is to its surroundings, 0 to 1.
+    pub(crate) open: Vec<f32>,
     pub(crate) look: Look,
     /// What is drawn besides the base mesh.
     pub(crate) parts: Vec<Part>,
@@ -81,9 +83,11 @@ impl Person {
         both(&data.asymmetries, ASYMMETRY, &mut rng, &mut neutral);
         let look = Look::new(seed, origin, sex, age);
         wear(data, &look, seed, &mut neutral);
+        let open = crate::scene::openness(data, &neutral);
         Self {
             seed,
             neutral,
+            open,
             look,
             parts: Vec::new(),
         }

@@ -3,9 +3,12 @@
 //! [`Part`] is the seam between those who make shapes (hair, brows, lashes, glasses, clothes, hands)
 //! and the renderer: makers fill parts, [`pose`] moves them with the person. Knows nothing of pixels.
 
+use rayon::prelude::*;
+
 use crate::assets::{Class, HeadData};
 use crate::performance::Moment;
 use crate::person::{Person, apply};
+use crate::shadow::{self, Shadow};
 use crate::strand::Strand;
 use crate::vec3::{Vec3, add, cross, dot, mix, scale, smooth, sub, turned, unit};
 
@@ -61,6 +64,11 @@ impl Surface {
     /// Whether samples must be asked for their cover.
     pub(crate) fn is_thin(&self) -> bool {
         !matches!(self, Self::Plain { .. })
+    }
+
+    /// Whether light is kept from what is behind.
+    pub(crate) fn throws_shadow(&self) -> bool {
+        !matches!(self, Self::Glass { .. })
     }
 
     /// Share of a sample at `uv` that is covered.
@@ -186,6 +194,49 @@ pub(crate) fn pose<'a>(
         parts,
         eyes: eye_centres(data, &data.rest),
     }
+}
+
+/// Cells of a side of the shadow maps: some 2 mm each.
+const SHADOW_SIDE: usize = 208;
+
+/// What stands in each light of the moment.
+pub(crate) fn shadows(posed: &Posed<'_>, moment: &Moment) -> Vec<Shadow> {
+    let centre = [
+        moment.camera.shift_dm[0],
+        moment.camera.shift_dm[1] - 0.3,
+        moment.camera.distance_dm,
+    ];
+    let solid = |facet: &&Facet| {
+        let part = (facet.part as usize).checked_sub(1);
+        // Eyeballs lie so close under their lids that these would always shade them.
+        facet.class != Class::Eyes && part.is_none_or(|p| posed.parts[p].surface.throws_shadow())
+    };
+    let shadow = |towards: Vec3| {
+        let towards = [towards[0], towards[1], -towards[2]];
+        let triangles = posed.facets.iter().filter(solid).map(|f| f.corners);
+        Shadow::new(&posed.points, triangles, towards, centre, SHADOW_SIDE)
+    };
+    moment
+        .lights
+        .par_iter()
+        .map(|(towards, _)| shadow(*towards))
+        .collect()
+}
+
+/// How open each vertex of a person's head is to its surroundings, face at rest.
+pub(crate) fn openness(data: &HeadData, neutral: &[Vec3]) -> Vec<f32> {
+    let triangles: Vec<[u32; 3]> = data.triangles.iter().map(|t| t.corners).collect();
+    let mut normals = vec![[0.0; 3]; neutral.len()];
+    for triangle in &triangles {
+        let [a, b, c] = triangle.map(|i| neutral[i as usize]);
+        let normal = cross(sub(b, a), sub(c, a));
+        for corner in triangle {
+            normals[*corner as usize] = add(normals[*corner as usize], normal);
+        }
+    }
+    let normals: Vec<Vec3> = normals.into_iter().map(unit).collect();
+    let middle = face_middle(data, neutral);
+    shadow::openness(neutral, &normals, &triangles, sub(middle, [0.0, 0.5, 0.7]))
 }
 
 /// Normal of a triangle of camera space; the view axis is mirrored, so the product is turned round.

@@ -7,6 +7,7 @@ use crate::paint::{self, Paint};
 use crate::performance::Moment;
 use crate::person::Person;
 use crate::scene::{Posed, Surface};
+use crate::shadow::Shadow;
 use crate::vec3::{Vec3, add, dot, scale, sub, turned, unit};
 
 /// A place of a triangle: the triangle and the shares of its corners.
@@ -29,6 +30,17 @@ pub(crate) struct Shader<'a> {
     pub(crate) person: &'a Person,
     pub(crate) moment: &'a Moment,
     pub(crate) posed: &'a Posed<'a>,
+    /// One for each light.
+    pub(crate) shadows: Vec<Shadow>,
+}
+
+/// A place that light falls on.
+#[derive(Clone, Copy)]
+struct Site {
+    point: Vec3,
+    view: Vec3,
+    /// How open it is to its surroundings.
+    open: f32,
 }
 
 /// Light at a place, by which paint is multiplied, and what shines.
@@ -63,13 +75,24 @@ impl Shader<'_> {
         let normal = unit(mean(&|s| blend(&posed.normals, corners(s), s.shares)));
         let point = mean(&|s| blend(&posed.points, corners(s), s.shares));
         let view = unit(scale(point, -1.0));
+        let mut site = Site {
+            point,
+            view,
+            open: 1.0,
+        };
         let facet = posed.facets[spots[0].triangle as usize];
         let Some(part) = (facet.part as usize)
             .checked_sub(1)
             .map(|number| posed.parts[number])
         else {
             let rest = mean(&|s| blend(&self.data.rest, corners(s), s.shares));
-            return self.base(facet.class, rest, normal, view);
+            let open = mean(&|s| {
+                let [a, b, c] = corners(s).map(|i| self.person.open[i as usize]);
+                let [u, v, w] = s.shares;
+                [a * u + b * v + c * w, 0.0, 0.0]
+            });
+            site.open = open[0];
+            return self.base(facet.class, rest, normal, site);
         };
         let paint = |colour, gloss, sharpness| Paint {
             colour,
@@ -85,16 +108,16 @@ impl Shader<'_> {
                     [u, v, 0.0]
                 });
                 let paint = paint(strand.colour([uv[0], uv[1]]), strand.gloss, 20.0);
-                self.fibre(paint, self.along(spots[0]), normal, view)
+                self.fibre(paint, self.along(spots[0]), normal, site)
             }
             Surface::Plain {
                 colour,
                 gloss,
                 sharpness,
-            } => self.lit(paint(*colour, *gloss, *sharpness), normal, view),
+            } => self.lit(paint(*colour, *gloss, *sharpness), normal, site),
             Surface::Glass { colour, alpha } => {
                 let normal = facing(normal, view);
-                let Light { light, shine } = self.light(&paint(*colour, 0.8, 300.0), normal, view);
+                let Light { light, shine } = self.light(&paint(*colour, 0.8, 300.0), normal, site);
                 // What a pane mirrors of its surroundings: little straight on, all at the edge.
                 let mirrored = 0.04 + 0.96 * (1.0 - dot(normal, view).max(0.0)).powi(5);
                 // What it mirrors counts in full although it is laid over by its share.
@@ -123,7 +146,7 @@ impl Shader<'_> {
     }
 
     /// The base mesh.
-    fn base(&self, class: Class, rest: Vec3, normal: Vec3, view: Vec3) -> Shaded {
+    fn base(&self, class: Class, rest: Vec3, normal: Vec3, site: Site) -> Shaded {
         let look = &self.person.look;
         let mut normal = normal;
         let paint = match class {
@@ -137,29 +160,33 @@ impl Shader<'_> {
             class => paint::mouth(rest, class, look),
         };
         Shaded {
-            colour: self.lit(paint, normal, view),
+            colour: self.lit(paint, normal, site),
             class: paint.class,
         }
     }
 
-    fn lit(&self, paint: Paint, normal: Vec3, view: Vec3) -> Vec3 {
-        let Light { light, shine } = self.light(&paint, facing(normal, view), view);
+    fn lit(&self, paint: Paint, normal: Vec3, site: Site) -> Vec3 {
+        let Light { light, shine } = self.light(&paint, facing(normal, site.view), site);
         scale(
             std::array::from_fn(|k| paint.colour[k] * light[k] + shine[k]),
             paint.open,
         )
     }
 
-    fn light(&self, paint: &Paint, normal: Vec3, view: Vec3) -> Light {
+    fn light(&self, paint: &Paint, normal: Vec3, site: Site) -> Light {
+        let view = site.view;
         // Light goes round corners in skin, red farthest.
         let wrap = match paint.class {
             Class::Skin | Class::Lips | Class::Brows => [0.35, 0.18, 0.1],
             _ => [0.15; 3],
         };
-        let mut light = scale(self.moment.ambient, 0.7 + 0.3 * normal[1]);
+        let mut light = self.ambient(normal, site.open);
         let mut shine = [0.0; 3];
-        for (towards, colour) in self.moment.lights {
+        for ((towards, colour), shadow) in self.moment.lights.iter().zip(&self.shadows) {
             let towards = [towards[0], towards[1], -towards[2]];
+            // A lamp has a size: deep in a hollow only a part of it is seen.
+            let reached = shadow.lit(site.point, normal) * (0.4 + 0.6 * site.open);
+            let colour = scale(*colour, reached);
             let facing = dot(normal, towards);
             for k in 0..3 {
                 light[k] += colour[k] * ((facing + wrap[k]) / (1.0 + wrap[k])).max(0.0);
@@ -175,15 +202,27 @@ impl Shader<'_> {
         Light { light, shine }
     }
 
+    /// Light from everywhere: the sky gives more than the ground, which gives its warm part back.
+    fn ambient(&self, normal: Vec3, open: f32) -> Vec3 {
+        let up = 0.5 + 0.5 * normal[1];
+        let ground = [0.62, 0.55, 0.5];
+        std::array::from_fn(|k| {
+            self.moment.ambient[k] * open * (ground[k] + (1.05 - ground[k]) * up)
+        })
+    }
+
     /// Light on strands after Kajiya and Kay 1989: what matters is the angle to the strand; the
     /// normal of the card only says which side of the head it is on.
-    fn fibre(&self, paint: Paint, along: Vec3, normal: Vec3, view: Vec3) -> Vec3 {
+    fn fibre(&self, paint: Paint, along: Vec3, normal: Vec3, site: Site) -> Vec3 {
+        let view = site.view;
         let normal = facing(normal, view);
-        let mut light = scale(self.moment.ambient, 0.7 + 0.3 * normal[1]);
+        let mut light = self.ambient(normal, 1.0);
         let mut shine = [0.0; 3];
         let sine = |cosine: f32| (1.0 - cosine * cosine).max(0.0).sqrt();
-        for (towards, colour) in self.moment.lights {
+        for ((towards, colour), shadow) in self.moment.lights.iter().zip(&self.shadows) {
             let towards = [towards[0], towards[1], -towards[2]];
+            // Hair lets through some of the light that other hair catches.
+            let colour = scale(*colour, 0.3 + 0.7 * shadow.lit(site.point, towards));
             let side = ((dot(normal, towards) + 0.4) / 1.4).max(0.0);
             let across = sine(dot(along, towards));
             light = add(light, scale(colour, side * (0.3 + 0.7 * across)));
