@@ -7,11 +7,44 @@ use stockpot_core::Rng;
 use crate::performance::Backdrop;
 use crate::vec3::{Vec3, add, mix, scale, smooth};
 
-/// Kinds of [`Scenery`].
+/// Kinds of [`Sketch`].
 const KINDS: usize = 5;
 
-/// A backdrop with everything that its seed decides, worked out once a frame.
+/// Pixels between two places at which a backdrop is worked out; between them it is smooth enough.
+const STEP: usize = 4;
+
+/// A backdrop, ready to be asked for every pixel.
 pub(crate) struct Scenery {
+    wide: usize,
+    grid: Vec<Vec3>,
+}
+
+impl Scenery {
+    /// The backdrop of a picture of `size` pixels.
+    pub(crate) fn new(backdrop: &Backdrop, size: [usize; 2]) -> Self {
+        let sketch = Sketch::new(backdrop);
+        let wide = size[0] / STEP + 2;
+        let grid = (0..wide * (size[1] / STEP + 2)).map(|i| {
+            let at = [i % wide, i / wide].map(|v| (v * STEP) as f32);
+            sketch.colour(at, size.map(|s| s as f32))
+        });
+        Self {
+            wide,
+            grid: grid.collect(),
+        }
+    }
+
+    /// Colour in linear light of the pixel `at`.
+    pub(crate) fn colour(&self, at: [usize; 2]) -> Vec3 {
+        let [x, y] = at.map(|v| (v % STEP) as f32 / STEP as f32);
+        let first = at[1] / STEP * self.wide + at[0] / STEP;
+        let row = |i: usize| mix(self.grid[i], self.grid[i + 1], x);
+        mix(row(first), row(first + self.wide), y)
+    }
+}
+
+/// What a seed decides.
+struct Sketch {
     kind: usize,
     colour: Vec3,
     tint: Vec3,
@@ -20,8 +53,8 @@ pub(crate) struct Scenery {
     shapes: Vec<([f32; 4], Vec3)>,
 }
 
-impl Scenery {
-    pub(crate) fn new(backdrop: &Backdrop) -> Self {
+impl Sketch {
+    fn new(backdrop: &Backdrop) -> Self {
         let mut rng = Rng::stream(backdrop.seed, "backdrop", 0);
         let kind = if backdrop.seed == 0 {
             0
@@ -80,7 +113,7 @@ impl Scenery {
     }
 
     /// Colour in linear light at `at` of a picture of `size` pixels.
-    pub(crate) fn colour(&self, at: [f32; 2], size: [f32; 2]) -> Vec3 {
+    fn colour(&self, at: [f32; 2], size: [f32; 2]) -> Vec3 {
         let [x, y] = std::array::from_fn(|i| (at[i] + 0.5 - 0.5 * size[i]) / size[1]);
         let lit = 1.0 + self.slope[0] * x + self.slope[1] * y - 0.4 * x.hypot(y + 0.05);
         let mut out = scale(self.colour, lit.max(0.2));
@@ -115,11 +148,12 @@ mod tests {
         let mut seen = [false; KINDS];
         for seed in 0..60 {
             let colour = [0.2, 0.3, 0.25];
-            let scenery = Scenery::new(&Backdrop { colour, seed });
-            seen[scenery.kind] = true;
+            let backdrop = Backdrop { colour, seed };
+            seen[Sketch::new(&backdrop).kind] = true;
+            let scenery = Scenery::new(&backdrop, [200, 120]);
             let mut before: Option<Vec3> = None;
             for x in 0..200 {
-                let now = scenery.colour([x as f32, 60.0], [200.0, 200.0]);
+                let now = scenery.colour([x, 60]);
                 assert!(now.iter().all(|v| (0.0..2.0).contains(v)), "{now:?}");
                 if let Some(before) = before {
                     let step = (0..3)

@@ -5,6 +5,7 @@
 //! shaded once for the samples of a pixel that see it.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use rayon::prelude::*;
 use stockpot_core::image::{Gray8, GrayF32, Rgb8, Size, unit_to_u8};
@@ -81,6 +82,20 @@ struct Canvas<'a> {
 /// # Errors
 /// [`Error::BadSize`] if a side of `size` is not 16 to 2048 pixels.
 pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Result<Drawn, Error> {
+    draw_in_stages(data, person, moment, size, |_| {})
+}
+
+/// As [`draw`]; `done` is told the name of each stage when it is over, for those who measure.
+///
+/// # Errors
+/// As [`draw`].
+pub fn draw_in_stages(
+    data: &HeadData,
+    person: &Person,
+    moment: &Moment,
+    size: Size,
+    mut done: impl FnMut(&'static str),
+) -> Result<Drawn, Error> {
     if [size.width, size.height]
         .iter()
         .any(|s| !(16..=2048).contains(s))
@@ -92,6 +107,9 @@ pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Re
     let focal = cells[1] as f32 * moment.camera.distance_dm / moment.camera.view_dm;
     let held = Vec::new();
     let posed = scene::pose(data, person, &held, moment);
+    done("pose");
+    let shadows = scene::shadows(&posed, moment);
+    done("shadow maps");
     let place = |p: &Vec3| raster::project(*p, focal, cells.map(|c| c as f32));
     let canvas = Canvas {
         places: posed.points.iter().map(place).collect(),
@@ -100,14 +118,15 @@ pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Re
             person,
             moment,
             posed: &posed,
-            shadows: scene::shadows(&posed, moment),
+            shadows,
         },
-        scenery: Scenery::new(&moment.backdrop),
+        scenery: Scenery::new(&moment.backdrop, [wide, high]),
         wide,
         high,
     };
     let shown = (0u32..).zip(posed.facets.iter().map(|f| f.corners));
     let bands = raster::bands(&canvas.places, shown, cells, BAND * SAMPLES);
+    done("project");
     let mut drawn = Drawn {
         rgb: Rgb8::new(size),
         classes: Gray8::new(size),
@@ -127,8 +146,15 @@ pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Re
             for (i, samples) in pixels.iter().enumerate() {
                 let (mut sum, mut depth, mut near, mut alpha) = ([0.0; 3], 0.0, 0.0f32, 0.0);
                 let mut votes = [0u8; 10];
+                // Most pixels are of one colour.
+                let even = samples.iter().all(|s| s.colour == samples[0].colour);
+                if even {
+                    sum = scale(samples[0].colour.map(encoded), ALL as f32);
+                }
                 for sample in samples {
-                    sum = add(sum, sample.colour.map(encoded));
+                    if !even {
+                        sum = add(sum, sample.colour.map(encoded));
+                    }
                     votes[sample.class as usize] += 1;
                     alpha += sample.alpha;
                     if sample.depth.is_finite() {
@@ -146,9 +172,11 @@ pub fn draw(data: &HeadData, person: &Person, moment: &Moment, size: Size) -> Re
             }
         },
     );
+    done("cover and shade");
     let base = canvas.places[..posed.base].iter();
     let base = base.map(|[x, y, z]| [x / SAMPLES as f32, y / SAMPLES as f32, *z]);
     drawn.landmarks = landmarks::find(data, &base.collect::<Vec<_>>(), &drawn.depth_dm);
+    done("landmarks");
     Ok(drawn)
 }
 
@@ -264,8 +292,7 @@ impl Canvas<'_> {
             }
             let first = seen[i];
             let Some(facet) = facets.get(first.triangle as usize) else {
-                let size = [self.wide as f32, self.high as f32];
-                out[i].colour = self.scenery.colour([x as f32, y as f32], size);
+                out[i].colour = self.scenery.colour([x, y]);
                 for j in i..ALL {
                     if seen[j].triangle == u32::MAX {
                         out[j] = out[i];
@@ -338,9 +365,26 @@ impl Canvas<'_> {
     }
 }
 
-/// Linear light to the picture's encoding, with a soft shoulder for what is too bright.
+/// Linear light to the picture's encoding, with a soft shoulder for what is too bright; by table, for
+/// it is done for every sample.
 fn encoded(linear: f32) -> f32 {
-    let soft = (1.0 - (-1.6 * linear.max(0.0)).exp()) / (1.0 - (-1.6f32).exp());
+    // By the root of the light, because the curve is steep where it is dark.
+    let at = (linear.clamp(0.0, MOST_LIGHT) / MOST_LIGHT).sqrt() * (CURVE_STEPS - 1) as f32;
+    let low = (at as usize).min(CURVE_STEPS - 2);
+    let (a, b) = (CURVE[low], CURVE[low + 1]);
+    a + (b - a) * (at - low as f32)
+}
+
+/// Brighter light is drawn like this.
+const MOST_LIGHT: f32 = 4.0;
+const CURVE_STEPS: usize = 2048;
+static CURVE: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    let step = |i: usize| MOST_LIGHT * (i as f32 / (CURVE_STEPS - 1) as f32).powi(2);
+    (0..CURVE_STEPS).map(|i| curve(step(i))).collect()
+});
+
+fn curve(linear: f32) -> f32 {
+    let soft = (1.0 - (-1.6 * linear).exp()) / (1.0 - (-1.6f32).exp());
     soft.powf(1.0 / 2.2)
 }
 
@@ -361,6 +405,15 @@ mod tests {
         assert!(a.depth_dm.pixel(32, 36)[0] > 9.0 && a.depth_dm.pixel(32, 36)[0] < 12.0);
         assert_ne!(a.classes.pixel(32, 36), [Class::Background as u8]);
         assert!(a.classes.data().contains(&(Class::Hair as u8)));
+    }
+
+    #[test]
+    fn the_table_is_the_curve() {
+        for i in 0..4000 {
+            let light = i as f32 * 1e-3;
+            assert!((encoded(light) - curve(light)).abs() < 1e-3, "{light}");
+        }
+        assert_eq!(encoded(9.0), encoded(MOST_LIGHT));
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod shadow;
 mod strand;
 mod vec3;
 
-pub use draw::{Drawn, draw};
+pub use draw::{Drawn, draw, draw_in_stages};
 pub use error::Error;
 pub use landmarks::{Landmark, Skin};
 pub use performance::{Backdrop, Camera, Moment, Occluder, OccluderKind, Performance, Played};

@@ -79,9 +79,13 @@ pub(crate) fn body(rest: Vec3, look: &Look) -> Paint {
         };
     }
     let fine = noise(scale(rest, 55.0), seed ^ 1);
-    let hair = above_hairline(rest, look.hairline)
-        + 0.07 * (fine - 0.5)
-        + 0.14 * (noise(scale(rest, 7.0), seed ^ 12) - 0.5);
+    let above = above_hairline(rest, look.hairline);
+    // Noise moves the line by a tenth at most; most of the face is farther from it.
+    let hair = if above < -0.12 {
+        above
+    } else {
+        above + 0.07 * (fine - 0.5) + 0.14 * (noise(scale(rest, 7.0), seed ^ 12) - 0.5)
+    };
     if hair > 0.0 {
         let round = rest[0].atan2(rest[2] - 0.3);
         let strand = noise([round * 60.0, rest[1] * 7.0, rest[2] * 7.0], seed ^ 2);
@@ -120,20 +124,24 @@ fn skin(rest: Vec3, look: &Look, fine: f32) -> Paint {
         let beard = smooth(6.85, 6.6, y + 0.25 * (0.5 - x).max(0.0))
             * smooth(6.0, 6.25, y)
             * smooth(0.5, 0.9, z);
-        let grain = noise(scale(rest, 90.0), seed ^ 5);
+        if beard > 0.0 {
+            let grain = noise(scale(rest, 90.0), seed ^ 5);
+            colour = mix(
+                colour,
+                scale(look.skin, 0.3),
+                beard * look.stubble * (0.35 + 0.6 * grain) * 0.75,
+            );
+        }
+    }
+    let freckled = look.freckles * front * near(0.2, 7.0, 0.55);
+    if freckled > 0.0 {
+        let spots = noise(scale(rest, 30.0), seed ^ 6);
         colour = mix(
             colour,
-            scale(look.skin, 0.3),
-            beard * look.stubble * (0.35 + 0.6 * grain) * 0.75,
+            [colour[0] * 0.6, colour[1] * 0.42, colour[2] * 0.3],
+            freckled * smooth(0.66, 0.8, spots),
         );
     }
-    let spots = noise(scale(rest, 30.0), seed ^ 6);
-    let dots = look.freckles * smooth(0.66, 0.8, spots) * front * near(0.2, 7.0, 0.55);
-    colour = mix(
-        colour,
-        [colour[0] * 0.6, colour[1] * 0.42, colour[2] * 0.3],
-        dots,
-    );
     for mole in look.moles {
         let dark = smooth(
             mole[2],

@@ -91,7 +91,10 @@ impl Shader<'_> {
                 let [u, v, w] = s.shares;
                 [a * u + b * v + c * w, 0.0, 0.0]
             });
-            site.open = open[0];
+            // Vertices are measured with the mouth shut: what is in it knows by itself how deep it lies.
+            if !matches!(facet.class, Class::Mouth | Class::Teeth) {
+                site.open = open[0];
+            }
             return self.base(facet.class, rest, normal, site);
         };
         let paint = |colour, gloss, sharpness| Paint {
