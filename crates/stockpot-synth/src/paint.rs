@@ -2,7 +2,8 @@
 //! every identity and moves with every expression. Knows nothing of cameras and lights.
 
 use crate::assets::Class;
-use crate::person::{Look, above_hairline, below_neckline};
+use crate::hair;
+use crate::person::{Look, below_neckline};
 use crate::vec3::{Vec3, dot, mix, scale, smooth, sub, turned, unit};
 
 /// Colour (linear light), gloss and class of one place.
@@ -41,26 +42,23 @@ fn hash(x: i32, y: i32, z: i32, seed: u32) -> f32 {
 
 /// Smooth noise, 0 to 1, with one value per unit of space.
 pub(crate) fn noise(p: Vec3, seed: u32) -> f32 {
-    let cell = p.map(|v| v.floor() as i32);
+    // The next whole number below, without a call into the mathematics library.
+    let cell = p.map(|v| v as i32 - i32::from(v < 0.0));
     let t: Vec3 = std::array::from_fn(|i| {
         let f = p[i] - cell[i] as f32;
         f * f * (3.0 - 2.0 * f)
     });
-    let mut sum = 0.0;
-    for corner in 0..8 {
-        let bits = [corner & 1, corner >> 1 & 1, corner >> 2 & 1];
-        let weight: f32 = (0..3)
-            .map(|i| if bits[i] == 1 { t[i] } else { 1.0 - t[i] })
-            .product();
-        sum += weight
-            * hash(
-                cell[0] + bits[0],
-                cell[1] + bits[1],
-                cell[2] + bits[2],
-                seed,
-            );
-    }
-    sum
+    let [x, y, z] = cell;
+    let line = |y: i32, z: i32| {
+        let (a, b) = (hash(x, y, z, seed), hash(x + 1, y, z, seed));
+        a + (b - a) * t[0]
+    };
+    let plane = |z: i32| {
+        let (a, b) = (line(y, z), line(y + 1, z));
+        a + (b - a) * t[1]
+    };
+    let (a, b) = (plane(z), plane(z + 1));
+    a + (b - a) * t[2]
 }
 
 /// Where `rest` lies on the base mesh decides what it is.
@@ -79,26 +77,30 @@ pub(crate) fn body(rest: Vec3, look: &Look) -> Paint {
         };
     }
     let fine = noise(scale(rest, 55.0), seed ^ 1);
-    let above = above_hairline(rest, look.hairline);
-    // Noise moves the line by a tenth at most; most of the face is farther from it.
-    let hair = if above < -0.12 {
-        above
-    } else {
-        above + 0.07 * (fine - 0.5) + 0.14 * (noise(scale(rest, 7.0), seed ^ 12) - 0.5)
-    };
-    if hair > 0.0 {
-        let round = rest[0].atan2(rest[2] - 0.3);
-        let strand = noise([round * 60.0, rest[1] * 7.0, rest[2] * 7.0], seed ^ 2);
-        let root = 0.55 + 0.45 * smooth(0.0, 0.2, hair);
-        return Paint {
-            colour: scale(look.hair, (0.45 + 1.1 * strand) * root),
-            gloss: 0.05 * strand,
-            sharpness: 12.0,
-            open: 1.0,
-            class: Class::Hair,
-        };
+    let cover = hair::roots(rest, look);
+    if cover <= 0.0 {
+        return skin(rest, look, fine);
     }
-    skin(rest, look, fine)
+    let bare = if cover > 0.6 {
+        // Nobody sees what the skin is like under hair.
+        Paint {
+            colour: look.skin,
+            gloss: 0.04,
+            sharpness: 18.0,
+            open: 1.0,
+            class: Class::Skin,
+        }
+    } else {
+        skin(rest, look, fine)
+    };
+    let round = rest[0].atan2(rest[2] - 0.3);
+    let strand = noise([round * 60.0, rest[1] * 9.0, rest[2] * 9.0], seed ^ 2);
+    Paint {
+        colour: mix(bare.colour, scale(look.hair, 0.4 + 0.7 * strand), cover),
+        gloss: bare.gloss * (1.0 - cover),
+        class: if cover > 0.5 { Class::Hair } else { bare.class },
+        ..bare
+    }
 }
 
 fn skin(rest: Vec3, look: &Look, fine: f32) -> Paint {

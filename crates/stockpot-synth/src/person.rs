@@ -5,6 +5,7 @@
 use stockpot_core::rng::Rng;
 
 use crate::assets::{Axis, Class, HeadData};
+use crate::hair::{self, HairKind};
 use crate::parse::Move;
 use crate::scene::Part;
 use crate::vec3::{Vec3, add, mix, scale, smooth, sub, unit};
@@ -42,6 +43,7 @@ pub(crate) struct Look {
     /// Height of the hairline above the usual, in decimetres.
     pub(crate) hairline: f32,
     pub(crate) moles: [Vec3; 2],
+    pub(crate) hair_kind: HairKind,
 }
 
 impl Person {
@@ -82,15 +84,23 @@ impl Person {
         both(&data.axes, STRENGTH, &mut rng, &mut neutral);
         both(&data.asymmetries, ASYMMETRY, &mut rng, &mut neutral);
         let look = Look::new(seed, origin, sex, age);
-        wear(data, &look, seed, &mut neutral);
+        wear(data, &look, &mut neutral);
+        let parts = hair::parts(data, &neutral, &look, seed);
         let open = crate::scene::openness(data, &neutral);
         Self {
             seed,
             neutral,
             open,
             look,
-            parts: Vec::new(),
+            parts,
         }
+    }
+}
+
+impl Person {
+    /// How the hair is worn.
+    pub fn hair(&self) -> HairKind {
+        self.look.hair_kind
     }
 }
 
@@ -102,10 +112,8 @@ pub(crate) fn apply(vertices: &mut [Vec3], moves: &[Move], weight: f32) {
     }
 }
 
-/// Moves the scalp out by the thickness of the hair and the shoulders by that of the cloth.
-fn wear(data: &HeadData, look: &Look, seed: u64, vertices: &mut [Vec3]) {
-    let mut rng = Rng::stream(seed, "hair volume", 0);
-    let (thick, top) = (rng.range(0.03, 0.16), rng.range(0.0, 0.12));
+/// Moves the scalp out by the thickness of its hair's roots and the shoulders by that of the cloth.
+fn wear(data: &HeadData, look: &Look, vertices: &mut [Vec3]) {
     let mut used = vec![false; vertices.len()];
     for triangle in data.triangles.iter().filter(|t| t.class == Class::Skin) {
         triangle
@@ -114,10 +122,9 @@ fn wear(data: &HeadData, look: &Look, seed: u64, vertices: &mut [Vec3]) {
             .for_each(|i| used[*i as usize] = true);
     }
     for ((rest, out), _) in data.rest.iter().zip(vertices).zip(used).filter(|v| v.1) {
-        let inside = smooth(-0.02, 0.16, above_hairline(*rest, look.hairline));
+        let inside = smooth(0.0, 0.2, hair::on_scalp(*rest, look));
         let away = unit(sub(*rest, [0.0, 7.45, 0.4]));
-        let volume = thick + top * smooth(7.8, 8.4, rest[1]);
-        *out = add(*out, scale(away, inside * volume));
+        *out = add(*out, scale(away, inside * look.hair_kind.root_depth_dm()));
         let cloth = below_neckline(*rest);
         let outwards = unit([rest[0], 0.3, rest[2] - 0.2]);
         *out = add(*out, scale(outwards, 0.09 * smooth(-0.01, 0.05, cloth)));
@@ -189,6 +196,7 @@ impl Look {
         let hair = hairs[rng.below(if origin == 2 { 6 } else { 2 })];
         let hair = mix(hair, [0.35, 0.34, 0.33], smooth(0.25, 0.7, age));
         Self {
+            hair_kind: HairKind::of(seed, origin, sex, age),
             noise_seed: rng.next_u64() as u32,
             skin,
             lips,

@@ -93,7 +93,21 @@ pub(crate) fn cover(
         let (px, py) = (xs.start as f32 + 0.5, y as f32 + 0.5);
         let u0 = ((b[0] - px) * (c[1] - py) - (c[0] - px) * (b[1] - py)) / area;
         let v0 = ((c[0] - px) * (a[1] - py) - (a[0] - px) * (c[1] - py)) / area;
-        for x in xs.clone() {
+        // Long thin triangles leave most of their box empty: only what each edge lets through is looked
+        // at, and one cell more at either end against rounding.
+        let (mut first, mut last) = (0.0f32, (xs.len() as f32) - 1.0);
+        for (value, slope) in [(u0, du), (v0, dv), (1.0 - u0 - v0, -du - dv)] {
+            let root = -value / slope;
+            if slope > 0.0 {
+                first = first.max(root);
+            } else if slope < 0.0 {
+                last = last.min(root);
+            } else if value < 0.0 {
+                last = -2.0;
+            }
+        }
+        let end = xs.start + (last + 2.0).max(0.0) as usize;
+        for x in (xs.start + (first - 1.0).max(0.0) as usize)..end.min(xs.end) {
             let step = (x - xs.start) as f32;
             let (u, v) = (u0 + du * step, v0 + dv * step);
             let w = 1.0 - u - v;

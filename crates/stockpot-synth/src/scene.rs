@@ -10,7 +10,7 @@ use crate::performance::Moment;
 use crate::person::{Person, apply};
 use crate::shadow::{self, Shadow};
 use crate::strand::Strand;
-use crate::vec3::{Vec3, add, cross, dot, mix, scale, smooth, sub, turned, unit};
+use crate::vec3::{Vec3, add, cross, mix, scale, smooth, sub, turned, unit};
 
 /// A mesh of its own on or before a person.
 #[derive(Debug, Clone)]
@@ -31,7 +31,6 @@ pub(crate) struct Part {
 
 /// What a part moves with.
 #[derive(Debug, Clone)]
-#[allow(dead_code)] // Used by the makers of parts as they come.
 pub(crate) enum Bind {
     /// Turns with the head.
     Head,
@@ -39,14 +38,10 @@ pub(crate) enum Bind {
     Body,
     /// Share of the head's turn for each point, 0 to 1.
     Shares(Vec<f32>),
-    /// For each point three vertices of the base mesh and their shares (sum 1): it follows expressions
-    /// there, and its offset from the skin turns with the triangle of the three.
-    Skin(Vec<([u32; 3], [f32; 3])>),
 }
 
 /// How a part looks.
 #[derive(Debug, Clone)]
-#[allow(dead_code)] // Used by the makers of parts as they come.
 pub(crate) enum Surface {
     /// Many thin strands on a card, see [`Strand`].
     Strand(Strand),
@@ -100,9 +95,16 @@ pub(crate) struct Posed<'a> {
     pub(crate) base: usize,
     pub(crate) facets: Vec<Facet>,
     pub(crate) parts: Vec<&'a Part>,
+    /// Of the same points: direction in which strands grow there, zero without any.
+    pub(crate) along: Vec<Vec3>,
+    /// Middle of the skull.
+    pub(crate) skull: Vec3,
     /// Middle of each eyeball on the base mesh at rest.
     pub(crate) eyes: [Vec3; 2],
 }
+
+/// Middle of the skull on the base mesh.
+pub(crate) const SKULL: Vec3 = [0.0, 7.5, 0.35];
 
 /// Share of the head's turn that a place of the base mesh takes part in: none at the shoulders.
 pub(crate) fn head_share(rest: Vec3) -> f32 {
@@ -160,15 +162,6 @@ pub(crate) fn pose<'a>(
                 Bind::Head => placed(*point, 1.0),
                 Bind::Body => placed(*point, 0.0),
                 Bind::Shares(shares) => placed(*point, shares.get(i).copied().unwrap_or(0.0)),
-                Bind::Skin(places) => match places.get(i) {
-                    Some((corners, weights)) => {
-                        let at = |from: &[Vec3]| corners.map(|c| from[c as usize]);
-                        let share = head_share(mean(at(&data.rest), *weights));
-                        let now = followed(*point, at(&person.neutral), at(&moved), *weights);
-                        placed(now, share)
-                    }
-                    None => placed(*point, 1.0),
-                },
             });
             uv.push(part.uv.get(i).copied().unwrap_or([0.5; 2]));
         }
@@ -185,7 +178,18 @@ pub(crate) fn pose<'a>(
             normals[corner as usize] = add(normals[corner as usize], normal);
         }
     }
+    let mut along = vec![[0.0; 3]; points.len() - base];
+    for facet in facets.iter().filter(|f| f.part > 0) {
+        let corners = facet.corners.map(|i| i as usize);
+        let way = growth(corners.map(|i| points[i]), corners.map(|i| uv[i - base]));
+        for corner in corners {
+            along[corner - base] = add(along[corner - base], way);
+        }
+    }
+    let raised = sub(middle, face_middle(data, &data.rest));
     Posed {
+        skull: placed(add(SKULL, raised), 1.0),
+        along,
         points,
         normals: normals.into_iter().map(unit).collect(),
         uv,
@@ -239,32 +243,17 @@ pub(crate) fn openness(data: &HeadData, neutral: &[Vec3]) -> Vec<f32> {
     shadow::openness(neutral, &normals, &triangles, sub(middle, [0.0, 0.5, 0.7]))
 }
 
+/// Direction in which the second texture coordinate grows on a triangle, of the triangle's size.
+fn growth([a, b, c]: [Vec3; 3], [ta, tb, tc]: [[f32; 2]; 3]) -> Vec3 {
+    let (du1, dv1) = (tb[0] - ta[0], tb[1] - ta[1]);
+    let (du2, dv2) = (tc[0] - ta[0], tc[1] - ta[1]);
+    let sign = (du1 * dv2 - du2 * dv1).signum();
+    scale(sub(scale(sub(c, a), du1), scale(sub(b, a), du2)), sign)
+}
+
 /// Normal of a triangle of camera space; the view axis is mirrored, so the product is turned round.
 pub(crate) fn outwards([a, b, c]: [Vec3; 3]) -> Vec3 {
     cross(sub(c, a), sub(b, a))
-}
-
-fn mean(corners: [Vec3; 3], shares: [f32; 3]) -> Vec3 {
-    std::array::from_fn(|k| (0..3).map(|i| corners[i][k] * shares[i]).sum())
-}
-
-/// Where `point` goes when the triangle under it goes from `before` to `now`.
-fn followed(point: Vec3, before: [Vec3; 3], now: [Vec3; 3], shares: [f32; 3]) -> Vec3 {
-    let frame = |[a, b, c]: [Vec3; 3]| {
-        let x = unit(sub(b, a));
-        let z = unit(cross(sub(b, a), sub(c, a)));
-        [x, cross(z, x), z]
-    };
-    let offset = sub(point, mean(before, shares));
-    let (old, new) = (frame(before), frame(now));
-    let lasting = old[2] != [0.0; 3] && new[2] != [0.0; 3];
-    let turned = if lasting {
-        let along = old.map(|axis| dot(axis, offset));
-        mean(new, along)
-    } else {
-        offset
-    };
-    add(mean(now, shares), turned)
 }
 
 /// Middle of each eyeball, that at negative x first; the middle of the head if there are none.
@@ -291,15 +280,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_sits_on_skin_goes_where_it_goes() {
-        let before = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
-        let point = [0.25, 0.25, 0.5];
-        let shares = [0.5, 0.25, 0.25];
-        let up = before.map(|p| add(p, [0.0, 2.0, 0.0]));
-        assert_eq!(followed(point, before, up, shares), [0.25, 2.25, 0.5]);
-        // A quarter turn about x takes the normal from z to -y.
-        let turn = before.map(|p| [p[0], -p[2], p[1]]);
-        let now = followed(point, before, turn, shares);
-        assert!(sub(now, [0.25, -0.5, 0.25]).iter().all(|v| v.abs() < 1e-6));
+    fn strands_grow_from_root_to_tip() {
+        let corners = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0]];
+        let up = unit(growth(corners, [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]));
+        assert_eq!(up, [0.0, 1.0, 0.0]);
+        let down = unit(growth(corners, [[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]));
+        assert_eq!(down, [0.0, -1.0, 0.0]);
     }
 }

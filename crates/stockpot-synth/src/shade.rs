@@ -111,7 +111,14 @@ impl Shader<'_> {
                     [u, v, 0.0]
                 });
                 let paint = paint(strand.colour([uv[0], uv[1]]), strand.gloss, 20.0);
-                self.fibre(paint, self.along(spots[0]), normal, site)
+                let along = mean(&|s| {
+                    let base = posed.base as u32;
+                    blend(&posed.along, corners(s).map(|i| i - base), s.shares)
+                });
+                // Cards lie every way; together they are round like the head they cover.
+                let round = unit(sub(point, posed.skull));
+                let normal = unit(add(scale(facing(normal, view), 0.4), round));
+                self.fibre(paint, unit(along), normal, site)
             }
             Surface::Plain {
                 colour,
@@ -134,18 +141,6 @@ impl Shader<'_> {
             colour,
             class: part.class,
         }
-    }
-
-    /// Direction in which strands grow on the card of `spot`.
-    fn along(&self, spot: Spot) -> Vec3 {
-        let corners = self.posed.facets[spot.triangle as usize].corners;
-        let [a, b, c] = corners.map(|i| self.posed.points[i as usize]);
-        let [ta, tb, tc] = corners.map(|i| self.posed.uv[i as usize - self.posed.base]);
-        let (du1, dv1) = (tb[0] - ta[0], tb[1] - ta[1]);
-        let (du2, dv2) = (tc[0] - ta[0], tc[1] - ta[1]);
-        let sign = (du1 * dv2 - du2 * dv1).signum();
-        let (e1, e2) = (sub(b, a), sub(c, a));
-        unit(scale(sub(scale(e2, du1), scale(e1, du2)), sign))
     }
 
     /// The base mesh.

@@ -83,15 +83,15 @@ impl Shadow {
     pub(crate) fn lit(&self, point: Vec3, normal: Vec3) -> f32 {
         let [x, y, far] = self.place(add(point, scale(normal, LIFT_DM)));
         let (x, y) = (x - 2.0, y - 2.0);
-        let (left, top) = (x.floor(), y.floor());
-        let last = self.side as f32 - 4.0;
-        if !(0.0..=last).contains(&left) || !(0.0..=last).contains(&top) {
+        let end = self.side as f32 - 3.0;
+        if !(0.0..end).contains(&x) || !(0.0..end).contains(&y) {
             return 1.0;
         }
+        let (column, row) = (x as usize, y as usize);
         // Three cells wide, sliding smoothly over four.
         let weights = |part: f32| [1.0 - part, 1.0, 1.0, part];
-        let (wx, wy) = (weights(x - left), weights(y - top));
-        let first = top as usize * self.side + left as usize;
+        let (wx, wy) = (weights(x - column as f32), weights(y - row as f32));
+        let first = row * self.side + column;
         let mut sum = 0.0;
         for (row, wy) in wy.iter().enumerate() {
             let cells = &self.nearest[first + row * self.side..][..4];

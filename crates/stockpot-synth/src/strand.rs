@@ -1,6 +1,7 @@
 //! Thin strands on a card: where they cover and what colour they are.
 //!
-//! Knows nothing of light and cameras. `u` goes across the card, `v` from root (0) to tip (1).
+//! Knows nothing of light and cameras. `u` goes across the card, from one whole number to
+//! the next: each card of a part has a number of its own. `v` goes from root (0) to tip (1).
 
 use crate::paint::noise;
 use crate::vec3::{Vec3, mix, scale, smooth};
@@ -24,12 +25,13 @@ impl Strand {
     /// Share of a sample at `uv` that is covered, 0 to 1.
     pub(crate) fn cover(&self, uv: [f32; 2]) -> f32 {
         let [u, v] = uv;
-        let side = smooth(0.0, 0.15, u.min(1.0 - u));
+        let across = u - u.floor();
+        let side = smooth(0.0, 0.15, across.min(1.0 - across));
         let lock = noise([u * self.count, v * 1.5, 0.5], self.seed);
         // Strands end at different lengths.
         let end = 1.0 - 0.45 * noise([u * self.count, 7.5, 3.5], self.seed ^ 1);
         let open = 1.0 - self.density * side * smooth(end, end - 0.25, v);
-        smooth(open - 0.2, open + 0.2, lock) * side * smooth(1.0, 0.9, v)
+        smooth(open - 0.2, open + 0.2, lock) * side * smooth(1.0, 0.9, v) * smooth(0.0, 0.06, v)
     }
 
     /// Colour at `uv`, linear light.
