@@ -48,7 +48,7 @@ fn main() -> Result<(), Any> {
         );
     };
     let number = |at: usize, usual: u64| numbers.get(at).map_or(Ok(usual), |n| n.parse());
-    let (people, moments, side) = (number(0, 60)?, number(1, 8)?, number(2, 512)? as u32);
+    let (people, moments, side) = (number(0, 60)?, number(1, 8)?, number(2, 384)? as u32);
     let data = HeadData::open(Path::new(folder))?;
     let models = FaceModels::load(Path::new(models))?;
     let skin = Skin::new(&data);

@@ -94,7 +94,7 @@ pub const FACE_UNITS: [&str; 52] = [
 
 /// Targets whose two directions make one axis of identity: `stem` with its two endings. A stem that
 /// starts with `l-` moves the right side alike.
-const AXES: [(&str, &str, &str); 48] = [
+const AXES: [(&str, &str, &str); 67] = [
     ("nose/nose-base", "down", "up"),
     ("nose/nose-curve", "concave", "convex"),
     ("nose/nose-flaring", "decr", "incr"),
@@ -143,6 +143,25 @@ const AXES: [(&str, &str, &str); 48] = [
     ("head/head-scale-horiz", "decr", "incr"),
     ("head/head-scale-vert", "decr", "incr"),
     ("neck/neck-scale-horiz", "decr", "incr"),
+    ("eyes/l-eye-corner1", "down", "up"),
+    ("eyes/l-eye-corner2", "down", "up"),
+    ("eyes/l-eye-epicanthus", "in", "out"),
+    ("eyes/l-eye-eyefold", "concave", "convex"),
+    ("eyes/l-eye-height2", "decr", "incr"),
+    ("eyes/l-eye-push1", "in", "out"),
+    ("eyes/l-eye-trans", "down", "up"),
+    ("mouth/mouth-lowerlip-width", "decr", "incr"),
+    ("mouth/mouth-upperlip-width", "decr", "incr"),
+    ("mouth/mouth-philtrum-volume", "decr", "incr"),
+    ("mouth/mouth-laugh-lines", "in", "out"),
+    ("nose/nose-nostrils-angle", "down", "up"),
+    ("nose/nose-septumangle", "decr", "incr"),
+    ("nose/nose-trans", "down", "up"),
+    ("nose/nose-width3", "decr", "incr"),
+    ("chin/chin-cleft", "decr", "incr"),
+    ("chin/chin-jaw-drop", "decr", "incr"),
+    ("cheek/l-cheek-trans", "down", "up"),
+    ("eyebrows/eyebrows-trans", "backward", "forward"),
 ];
 
 /// Asymmetries: each a pair of targets, to the left and to the right.

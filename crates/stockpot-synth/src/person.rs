@@ -11,7 +11,7 @@ use crate::scene::Part;
 use crate::vec3::{Vec3, add, mix, scale, smooth, sub, unit};
 
 /// Standard deviation of the weight of an axis; 1 is the most that its makers meant.
-const STRENGTH: f32 = 0.3;
+const STRENGTH: f32 = 0.38;
 /// The same for asymmetries, of which everybody has a little.
 const ASYMMETRY: f32 = 0.15;
 
@@ -53,7 +53,7 @@ impl Person {
         let mut neutral = data.rest.clone();
         let origin = rng.below(3);
         let second = rng.below(3);
-        let share = rng.range(0.65, 1.0);
+        let share = rng.range(0.75, 1.15);
         let sex = rng.below(2);
         let age = rng.range(0.0, 1.0).powi(3) * 0.7;
         for (index, moves) in data.macros.iter().enumerate() {
@@ -166,15 +166,15 @@ impl Look {
     fn new(seed: u64, origin: usize, sex: usize, age: f32) -> Self {
         let mut rng = Rng::stream(seed, "person look", 0);
         let (dark, light) = [
-            ([0.075, 0.035, 0.018], [0.24, 0.12, 0.066]),
-            ([0.38, 0.22, 0.13], [0.62, 0.42, 0.29]),
-            ([0.45, 0.26, 0.17], [0.72, 0.49, 0.38]),
+            ([0.05, 0.023, 0.012], [0.24, 0.12, 0.066]),
+            ([0.33, 0.18, 0.1], [0.66, 0.46, 0.33]),
+            ([0.4, 0.22, 0.13], [0.78, 0.55, 0.45]),
         ][origin];
         let skin = mix(dark, light, rng.unit());
         let lips = mix(
             [skin[0] * 0.8, skin[1] * 0.5, skin[2] * 0.55],
-            [0.42, 0.08, 0.09],
-            rng.range(0.0, if sex == 0 { 0.5 } else { 0.15 }),
+            [0.42, 0.06, 0.08],
+            rng.range(0.0, if sex == 0 { 0.8 } else { 0.15 }),
         );
         let browns = [[0.07, 0.03, 0.012], [0.12, 0.06, 0.02]];
         let all = [
@@ -209,7 +209,7 @@ impl Look {
             } else {
                 0.0
             },
-            brow_thickness: rng.range(0.028, if sex == 1 { 0.052 } else { 0.04 }),
+            brow_thickness: rng.range(0.022, if sex == 1 { 0.062 } else { 0.046 }),
             hairline: rng.range(-0.08, 0.1) + if sex == 1 { 0.15 * age } else { 0.0 },
             moles: std::array::from_fn(|_| {
                 [
