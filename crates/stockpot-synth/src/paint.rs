@@ -61,6 +61,19 @@ pub(crate) fn noise(p: Vec3, seed: u32) -> f32 {
     a + (b - a) * t[2]
 }
 
+/// The same in a plane, at half the cost.
+pub(crate) fn noise_2d(p: [f32; 2], seed: u32) -> f32 {
+    let [x, y] = p.map(|v| v as i32 - i32::from(v < 0.0));
+    let soft = |f: f32| f * f * (3.0 - 2.0 * f);
+    let (tx, ty) = (soft(p[0] - x as f32), soft(p[1] - y as f32));
+    let line = |y: i32| {
+        let (a, b) = (hash(x, y, 0, seed), hash(x + 1, y, 0, seed));
+        a + (b - a) * tx
+    };
+    let (a, b) = (line(y), line(y + 1));
+    a + (b - a) * ty
+}
+
 /// Where `rest` lies on the base mesh decides what it is.
 pub(crate) fn body(rest: Vec3, look: &Look) -> Paint {
     let seed = look.noise_seed;
@@ -283,6 +296,11 @@ mod tests {
         assert_eq!(noise(p, 3).to_bits(), noise(p, 3).to_bits());
         assert!((noise(p, 3) - noise([1.3001, -2.7, 0.4], 3)).abs() < 1e-3);
         assert!((0..500).all(|i| (0.0..=1.0).contains(&noise([i as f32 * 0.37, 0.2, -1.5], 9))));
+        let q = [-1.3, 2.7];
+        assert!((noise_2d(q, 3) - noise_2d([-1.3001, 2.7], 3)).abs() < 1e-3);
+        assert!(
+            (0..500).all(|i| (0.0..=1.0).contains(&noise_2d([i as f32 * 0.37 - 90.0, 0.2], 9)))
+        );
     }
 
     #[test]

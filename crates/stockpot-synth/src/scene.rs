@@ -10,7 +10,7 @@ use crate::performance::Moment;
 use crate::person::{Person, apply};
 use crate::shadow::{self, Shadow};
 use crate::strand::Strand;
-use crate::vec3::{Vec3, add, cross, mix, scale, smooth, sub, turned, unit};
+use crate::vec3::{Vec3, add, cross, dot, mix, scale, smooth, sub, turned, unit};
 
 /// A mesh of its own on or before a person.
 #[derive(Debug, Clone)]
@@ -200,8 +200,8 @@ pub(crate) fn pose<'a>(
     }
 }
 
-/// Cells of a side of the shadow maps: some 2 mm each.
-const SHADOW_SIDE: usize = 208;
+/// Cells of a side of the shadow maps: some 2 mm each for the main light, 3 mm for the other.
+const SHADOW_SIDES: [usize; 2] = [208, 144];
 
 /// What stands in each light of the moment.
 pub(crate) fn shadows(posed: &Posed<'_>, moment: &Moment) -> Vec<Shadow> {
@@ -215,15 +215,27 @@ pub(crate) fn shadows(posed: &Posed<'_>, moment: &Moment) -> Vec<Shadow> {
         // Eyeballs lie so close under their lids that these would always shade them.
         facet.class != Class::Eyes && part.is_none_or(|p| posed.parts[p].surface.throws_shadow())
     };
-    let shadow = |towards: Vec3| {
+    let shadow = |towards: Vec3, side: usize| {
         let towards = [towards[0], towards[1], -towards[2]];
-        let triangles = posed.facets.iter().filter(solid).map(|f| f.corners);
-        Shadow::new(&posed.points, triangles, towards, centre, SHADOW_SIDE)
+        // The head is closed: what of its surface is turned to the light stands in it first.
+        let turned_to = |facet: &&Facet| {
+            let corners = facet.corners.map(|i| posed.points[i as usize]);
+            facet.part > 0 || dot(outwards(corners), towards) > 0.0
+        };
+        let solid = posed.facets.iter().filter(solid).filter(turned_to);
+        Shadow::new(
+            &posed.points,
+            solid.map(|f| f.corners),
+            towards,
+            centre,
+            side,
+        )
     };
     moment
         .lights
         .par_iter()
-        .map(|(towards, _)| shadow(*towards))
+        .zip(SHADOW_SIDES)
+        .map(|((towards, _), side)| shadow(*towards, side))
         .collect()
 }
 

@@ -3,7 +3,7 @@
 //! Knows nothing of light and cameras. `u` goes across the card, from one whole number to
 //! the next: each card of a part has a number of its own. `v` goes from root (0) to tip (1).
 
-use crate::paint::noise;
+use crate::paint::noise_2d;
 use crate::vec3::{Vec3, mix, scale, smooth};
 
 /// Strands on a card.
@@ -27,16 +27,19 @@ impl Strand {
         let [u, v] = uv;
         let across = u - u.floor();
         let side = smooth(0.0, 0.15, across.min(1.0 - across));
-        let lock = noise([u * self.count, v * 1.5, 0.5], self.seed);
+        if side == 0.0 || v >= 1.0 {
+            return 0.0;
+        }
+        let lock = noise_2d([u * self.count, v * 1.5], self.seed);
         // Strands end at different lengths.
-        let end = 1.0 - 0.45 * noise([u * self.count, 7.5, 3.5], self.seed ^ 1);
+        let end = 1.0 - 0.45 * noise_2d([u * self.count, 7.5], self.seed ^ 1);
         let open = 1.0 - self.density * side * smooth(end, end - 0.25, v);
         smooth(open - 0.2, open + 0.2, lock) * side * smooth(1.0, 0.9, v) * smooth(0.0, 0.06, v)
     }
 
     /// Colour at `uv`, linear light.
     pub(crate) fn colour(&self, [u, v]: [f32; 2]) -> Vec3 {
-        let fine = noise([u * self.count * 1.7, v * 2.0, 9.5], self.seed ^ 2);
+        let fine = noise_2d([u * self.count * 1.7, v * 2.0], self.seed ^ 2);
         scale(mix(self.root, self.tip, v), 0.55 + 0.9 * fine)
     }
 }
