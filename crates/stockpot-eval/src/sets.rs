@@ -116,7 +116,7 @@ impl Amounts {
             held_clips: effort.pick(1, 3, 4),
             held_frames: effort.pick(4, 16, 25),
             clip_frames: effort.pick(6, 50, 90),
-            steps: effort.pick(2, 250, 1000),
+            steps: effort.pick(2, 400, 2500),
             batch: effort.pick(2, 16, 16),
         }
     }

@@ -98,6 +98,11 @@ impl Person {
 }
 
 impl Person {
+    /// Colour of the skin in linear light, 0 to 1, red, green and blue.
+    pub fn skin(&self) -> [f32; 3] {
+        self.look.skin
+    }
+
     /// How the hair is worn.
     pub fn hair(&self) -> HairKind {
         self.look.hair_kind

@@ -2,8 +2,8 @@
 //!
 //! Faces are of two made-up people in `testdata/`. What this needs and finds missing (the face
 //! models, ffmpeg, a mount of its own) it says, and passes. Start with [`tools::Stock`]; then `way`
-//! (everything goes well), `resume` (stopped and killed trainings), `eval` (measuring) and `bad` (what
-//! cannot work, and what the program says then).
+//! (everything goes well), `demo` (made-up people), `eval` (measuring), `resume` (stopped and killed
+//! trainings) and `bad` (what cannot work, and what the program says then).
 
 #![cfg(unix)]
 #![expect(
@@ -12,6 +12,7 @@
 )]
 
 mod bad;
+mod demo;
 mod eval;
 mod resume;
 mod tools;

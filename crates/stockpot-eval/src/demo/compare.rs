@@ -17,14 +17,12 @@ use stockpot_synth::assets::Class;
 use super::voice::HERTZ;
 use crate::measure::{self, Score, Window};
 use crate::sets::frames_of;
+use crate::tracks::t1_t2::difference;
 
 /// Stills on the page.
 const STILLS: usize = 4;
 /// Quality of the stills, as JPEG counts it.
 const STILL_QUALITY: u8 = 88;
-
-/// How much differences are enlarged in pictures.
-const GAIN: u8 = 4;
 
 /// What the renderer knows of a frame.
 pub(super) struct Truth {
@@ -59,6 +57,13 @@ pub struct Figures {
     pub ssim: f64,
     /// The same if nothing had been swapped.
     pub ssim_unswapped: f64,
+    /// Share of the unswapped difference that the swap took away: 1 is the truth, 0 is no better
+    /// than not swapping. Nothing where there was no difference to take away.
+    pub gain: Option<f64>,
+    /// Peak signal-to-noise ratio, dB.
+    pub psnr_db: f64,
+    /// The same if nothing had been swapped.
+    pub psnr_db_unswapped: f64,
     /// Fine detail, as a share of the truth's.
     pub detail: f64,
     /// Distance of dlib's identity network to B; the same person is below 0.6. Nothing where it was
@@ -141,6 +146,9 @@ pub(super) fn run(
             difference_unswapped: levels(&copy),
             ssim: swap.ssim,
             ssim_unswapped: copy.ssim,
+            gain: (copy.mae > 0.0).then(|| 1.0 - swap.mae / copy.mae),
+            psnr_db: swap.psnr_db,
+            psnr_db_unswapped: copy.psnr_db,
             detail: swap.detail,
             identity_distance: distance(&made),
             identity_distance_unswapped: distance(&filmed),
@@ -169,20 +177,6 @@ fn face_mask(seen: &Analysis, index: usize, truth: &Truth) -> Option<Gray8> {
         }
     }
     Some(mask)
-}
-
-/// The difference of two pictures inside a mask, enlarged, on black.
-fn difference(a: &Rgb8, b: &Rgb8, mask: Option<Gray8>) -> Rgb8 {
-    let mut out = Rgb8::new(a.size());
-    let Some(mask) = mask else { return out };
-    let pixels = out.data_mut().chunks_exact_mut(3).zip(mask.data());
-    let both = a.data().chunks_exact(3).zip(b.data().chunks_exact(3));
-    for ((out, _), (a, b)) in pixels.zip(both).filter(|((_, m), _)| **m > 0) {
-        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out = a.abs_diff(*b).saturating_mul(GAIN);
-        }
-    }
-    out
 }
 
 /// The mean identity of whoever is seen longest.

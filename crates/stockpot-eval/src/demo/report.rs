@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::Value;
+use stockpot_faces::models::FILES;
 use stockpot_jobs::models::ModelReply;
 use stockpot_jobs::{JobError, train};
 
@@ -51,7 +52,8 @@ pub(super) fn html(page: &Page<'_>, clip: &Path) -> Result<String, JobError> {
          <title>stockpot demo</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>stockpot demo</h1>\n\
          <p>Two people who do not exist. A plays a scene; stockpot draws B in A's place, having learned \
          both from short videos for {minutes:.1} minutes. Because they are made up, B can truly play the \
-         same scene: that is what a perfect swap would look like.</p>\n",
+         same scene: that is what a perfect swap would look like. They were chosen with skin of like \
+         colour: a swap keeps the colours of the neck it sits on.</p>\n",
         minutes = page.trained.minutes,
     );
     // Writing to a string cannot fail.
@@ -106,6 +108,13 @@ fn figures(figures: &Figures) -> String {
         "How far colours are off on average, of 255. Smaller is better.",
     );
     card(
+        "signal to noise (PSNR), dB",
+        figures.psnr_db,
+        figures.psnr_db_unswapped,
+        1,
+        "The same difference with large errors weighing more, in decibels. Larger is better.",
+    );
+    card(
         "similarity (SSIM)",
         figures.ssim,
         figures.ssim_unswapped,
@@ -122,6 +131,14 @@ fn figures(figures: &Figures) -> String {
             not,
             2,
             "How far a face recogniser (dlib) puts it from B; below 0.6 it says the same person.",
+        );
+    }
+    if let Some(gain) = figures.gain {
+        let _ = writeln!(
+            out,
+            "<div class=\"card\">gain<b>{:.0} %</b><p>How much of the difference between A and B the swap \
+             took away: 100 % is the truth, 0 % is no better than not swapping, less is worse.</p></div>",
+            100.0 * gain
         );
     }
     let _ = writeln!(
@@ -173,9 +190,10 @@ fn curve(metrics: &str, page: &Page<'_>) -> String {
             continue;
         }
         for (points, person) in lines.iter_mut().zip(["a", "b"]) {
-            if let (Some(step), Some(loss)) =
-                (line["step"].as_f64(), line["persons"][person].as_f64())
-            {
+            if let (Some(step), Some(loss)) = (
+                line["step"].as_f64(),
+                line["persons"][person]["total"].as_f64(),
+            ) {
                 points.push((step, loss));
             }
         }
@@ -244,15 +262,19 @@ fn tables(page: &Page<'_>) -> String {
         );
     }
     out.push_str(
-        "<h2>What was installed</h2>\n<table>\n<tr><th>what</th><th>package</th><th>licence</th></tr>\n",
+        "<h2>What was installed</h2>\n<table>\n<tr><th>what</th><th>package</th><th>licence</th><th>SHA-256</th></tr>\n",
     );
     for model in &page.models {
         let _ = writeln!(
             out,
-            "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
             escape(&model.model),
             escape(&model.package),
-            escape(&model.licence)
+            escape(&model.licence),
+            FILES
+                .iter()
+                .find(|file| model.path.ends_with(file.name))
+                .map_or("unknown", |file| file.sha256)
         );
     }
     out.push_str("</table>\n");
