@@ -347,22 +347,22 @@ impl Stage<'_> {
     }
 }
 
-/// A, and of a dozen others the one whose skin is most like A's: a swap keeps the colours of the neck
-/// that it sits on, so that people of unlike skin would show that and not the likeness.
+/// A, and of two dozen others that one of the four with the likest skin whose face is the unlikest. A
+/// swap keeps the colours of the neck that it sits on: people of unlike skin would show that and not
+/// the likeness.
 fn cast(head: &HeadData, seed: u64) -> [Person; 2] {
     let person = |n| Person::new(head, Rng::stream(seed, "demo person", n).next_u64());
     let a = person(0);
-    let far = |other: &Person| -> f32 {
+    let skin = |other: &Person| -> f32 {
         let (a, b) = (a.skin(), other.skin());
         (0..3).map(|k| (a[k] - b[k]).abs()).sum()
     };
-    let mut b = person(1);
-    for n in 2..=12 {
-        let other = person(n);
-        if far(&other) < far(&b) {
-            b = other;
-        }
-    }
+    let mut others: Vec<Person> = (1..=24).map(person).collect();
+    others.sort_by(|x, y| skin(x).total_cmp(&skin(y)));
+    others.truncate(4);
+    let unlike = |x: &&Person, y: &&Person| a.unlikeness(x).total_cmp(&a.unlikeness(y));
+    let b = others.iter().max_by(unlike).cloned();
+    let b = b.unwrap_or_else(|| person(1));
     [a, b]
 }
 

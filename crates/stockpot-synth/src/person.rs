@@ -103,6 +103,20 @@ impl Person {
         self.look.skin
     }
 
+    /// How unlike two heads are at rest: mean distance of their points in decimetres when both are
+    /// laid on each other.
+    pub fn unlikeness(&self, other: &Self) -> f32 {
+        let n = self.neutral.len().max(1) as f32;
+        let pairs = || self.neutral.iter().zip(&other.neutral);
+        let offset = pairs().fold([0.0; 3], |sum, (a, b)| add(sum, sub(*b, *a)));
+        let offset = scale(offset, 1.0 / n);
+        let far = pairs().map(|(a, b)| {
+            let d = sub(sub(*b, *a), offset);
+            d[0].hypot(d[1]).hypot(d[2])
+        });
+        far.sum::<f32>() / n
+    }
+
     /// How the hair is worn.
     pub fn hair(&self) -> HairKind {
         self.look.hair_kind
@@ -248,5 +262,13 @@ mod tests {
         assert_eq!(a.neutral, b.neutral);
         assert_eq!(a.look.skin, b.look.skin);
         assert_ne!(a.look.skin, Person::new(&data, 2).look.skin);
+        assert_eq!(a.unlikeness(&b), 0.0);
+        let mut raised = b.clone();
+        for point in &mut raised.neutral {
+            point[1] += 2.0;
+        }
+        assert!(a.unlikeness(&raised) < 1e-4);
+        raised.neutral[0][0] += 10.0;
+        assert!(a.unlikeness(&raised) > 1e-3);
     }
 }
