@@ -1,3 +1,5 @@
+//! The page of a small made-up faceset: what is on it, and that it stands by itself.
+
 use stockpot_core::Pose;
 
 use super::*;
