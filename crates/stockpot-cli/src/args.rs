@@ -228,8 +228,8 @@ pub(crate) struct TrainArgs {
     /// Go on with a run that was stopped: its id, the name of its folder under `runs`
     #[arg(long, value_name = "RUN", conflicts_with = "names")]
     pub(crate) resume: Option<String>,
-    /// Any other setting of the training, such as learning_rate=5e-4; may be given several times.
-    /// A wrong name is answered with the right ones
+    /// Any other setting of the training, such as learning_rate=5e-4; may be given several times,
+    /// also for a resumed run. A wrong name is answered with the right ones
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, serde_json::Value)>,
 }

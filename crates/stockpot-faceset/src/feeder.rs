@@ -3,6 +3,8 @@
 //! Batch `k` holds, for every person, samples `k * B .. (k + 1) * B` of that person's sampler: it is
 //! the same for any number of workers. At most a set number of batches is ever in memory.
 
+mod work;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -10,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::sampler::{SampleOut, Sampler};
+pub use work::FeederWork;
+use work::{Sums, Watch};
 
 /// One step's worth of samples of every person.
 ///
@@ -72,7 +76,8 @@ pub struct FeederSettings {
     pub samples: usize,
     /// Worker threads. 0 makes each batch when it is asked for, on the thread that asks.
     pub workers: usize,
-    /// Batches to be ready ahead of the step, at least 1. Two cover the usual unevenness.
+    /// Batches to be ready ahead of the step, at least 1. Two cover the usual unevenness. With as
+    /// many workers or more there is one more batch than workers: each makes whole ones.
     pub ahead: usize,
     /// Number of the first batch: 0, or where a resumed run goes on.
     pub first: u64,
@@ -90,7 +95,7 @@ pub struct Feeder {
 struct Shared {
     samplers: Vec<Arc<Sampler>>,
     samples: usize,
-    ahead: u64,
+    sums: Sums,
     state: Mutex<State>,
     /// Told when a batch is ready or a worker has died.
     ready: Condvar,
@@ -100,6 +105,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    /// Batches to be ready ahead of the step.
+    ahead: u64,
     /// The next batch to begin.
     to_make: u64,
     /// The next batch to hand out.
@@ -149,8 +156,9 @@ impl Feeder {
         let shared = Arc::new(Shared {
             samplers,
             samples: settings.samples,
-            ahead: settings.ahead as u64,
+            sums: Sums::default(),
             state: Mutex::new(State {
+                ahead: settings.ahead as u64,
                 to_make: settings.first,
                 to_take: settings.first,
                 done: BTreeMap::new(),
@@ -167,18 +175,36 @@ impl Feeder {
             workers: Vec::new(),
             waited: Duration::ZERO,
         };
-        for number in 0..settings.workers {
-            let shared = Arc::clone(&feeder.shared);
-            let thread = std::thread::Builder::new()
-                .name(format!("feeder-{number}"))
-                .spawn(move || shared.work())
-                .map_err(Error::io(
-                    "start a thread for",
-                    std::path::Path::new("the feeder"),
-                ))?;
-            feeder.workers.push(thread);
+        for _ in 0..settings.workers {
+            feeder.add_worker()?;
         }
         Ok(feeder)
+    }
+
+    /// Starts one more worker. The batches stay what they are.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the thread cannot be started.
+    pub fn add_worker(&mut self) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new()
+            .name(format!("feeder-{}", self.workers.len()))
+            .spawn(move || shared.work())
+            .map_err(Error::io(
+                "start a thread for",
+                std::path::Path::new("the feeder"),
+            ))?;
+        self.workers.push(thread);
+        let mut state = self.shared.lock();
+        state.ahead = state.ahead.max(self.workers.len() as u64 + 1);
+        drop(state);
+        self.shared.room.notify_all();
+        Ok(())
+    }
+
+    /// What making batches has cost so far.
+    pub fn work(&self) -> FeederWork {
+        self.shared.sums.read(self.workers.len())
     }
 
     /// The next batch; waits until it is ready.
@@ -199,7 +225,7 @@ impl Feeder {
     /// Gives a batch back, so that its buffers are used again instead of new ones.
     pub fn give_back(&self, batch: Batch) {
         let mut state = self.shared.lock();
-        if state.spare.len() as u64 <= self.shared.ahead {
+        if state.spare.len() as u64 <= state.ahead {
             state.spare.push(batch);
         }
     }
@@ -236,11 +262,7 @@ impl Feeder {
         state.to_take += 1;
         let spare = state.spare.pop();
         drop(state);
-        let mut batch = self.shared.blank(number, spare);
-        for at in 0..self.shared.places() {
-            self.shared.fill(&mut batch, at)?;
-        }
-        Ok(batch)
+        self.shared.make(number, spare)
     }
 }
 
@@ -280,6 +302,17 @@ impl Shared {
         }
     }
 
+    /// Makes a whole batch on this thread.
+    fn make(&self, number: u64, spare: Option<Batch>) -> Result<Batch, Error> {
+        let watch = Watch::start();
+        let mut batch = self.blank(number, spare);
+        for at in 0..self.places() {
+            self.fill(&mut batch, at)?;
+        }
+        watch.stop(&self.sums);
+        Ok(batch)
+    }
+
     /// Makes the sample at place `at` of the batch.
     fn fill(&self, batch: &mut Batch, at: usize) -> Result<(), Error> {
         let (person, sample) = (at / self.samples, at % self.samples);
@@ -294,12 +327,9 @@ impl Shared {
             is_armed: true,
         };
         while let Some((number, spare)) = self.claim() {
-            let mut batch = self.blank(number, spare);
-            for at in 0..self.places() {
-                if self.fill(&mut batch, at).is_err() {
-                    return; // the alarm tells the consumer
-                }
-            }
+            let Ok(batch) = self.make(number, spare) else {
+                return; // the alarm tells the consumer
+            };
             self.lock().done.insert(number, batch);
             self.ready.notify_all();
         }
@@ -313,7 +343,7 @@ impl Shared {
             if state.is_over {
                 return None;
             }
-            if state.to_make < state.to_take + self.ahead {
+            if state.to_make < state.to_take + state.ahead {
                 let number = state.to_make;
                 state.to_make += 1;
                 return Some((number, state.spare.pop()));

@@ -31,7 +31,7 @@ mod writer;
 pub use cache::{CacheBuild, CachedFace, FaceCache, Skipped};
 pub use error::Error;
 pub use faceset::{Faceset, OpenNote, Source};
-pub use feeder::{Batch, Feeder, FeederSettings};
+pub use feeder::{Batch, Feeder, FeederSettings, FeederWork};
 pub use record::{EMBEDDING, FaceRecord, Reason, SourceInfo, Split};
 pub use sampler::{HeldOut, SampleOut, Sampler};
 pub use settings::{SamplerSettings, WriterSettings};

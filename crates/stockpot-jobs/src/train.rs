@@ -3,28 +3,27 @@
 //! A run starts from what the library has: its encoder and these persons' decoders as they are; a
 //! person without a decoder starts from the best measured match. It ends by committing new states,
 //! also when the user stops it; a run that was killed leaves checkpoints to go on from.
-//! In reading order: [`start`](mod@start) finds the starting states, [`data`] the faces, [`commit`]
-//! stores the result.
+//! In reading order: [`settings`](mod@settings) merges what was asked for, [`start`](mod@start) finds
+//! the starting states, [`data`] the faces, [`commit`] stores the result.
 
 mod commit;
 mod data;
+mod feed;
 mod run_file;
+mod settings;
 mod start;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::json;
 use stockpot_core::{Area, PersonName};
 use stockpot_faceset::SamplerSettings;
 use stockpot_library::{Consented, Library, RunId};
 use stockpot_model::{Family, Network};
 use stockpot_train::checkpoint::latest_good;
 pub use stockpot_train::settings::Precision;
-use stockpot_train::{
-    RunIo, RunOutcome, StoppedBy, TrainSettings, TrainSpec, Trainer, run as run_training,
-};
+use stockpot_train::{RunIo, RunOutcome, StoppedBy, TrainSpec, Trainer, run as run_training};
 
 use crate::context::{Context, now_secs};
 use crate::error::JobError;
@@ -46,7 +45,7 @@ pub struct Settings {
     pub preset: Option<String>,
     /// The part of the face; that of the library, or the whole face in a new one.
     pub area: Option<Area>,
-    /// Faces of each person in a step. Default 16.
+    /// Faces of each person in a step. Default 16; a resumed run keeps its own.
     pub batch: Option<usize>,
     /// Number format of the products. Default: `auto`, or what the resumed run has.
     pub precision: Option<Precision>,
@@ -54,7 +53,9 @@ pub struct Settings {
     pub from_scratch: bool,
     /// A run to go on with.
     pub resume: Option<RunId>,
-    /// More settings by name, as `TrainSettings` has them; an object or null.
+    /// More settings by name, as `TrainSettings` has them; an object or null. What has a field of
+    /// its own above and is given there and here is refused unless both say the same; so are `seed`
+    /// and `batch` of a resumed run.
     pub more: serde_json::Value,
 }
 
@@ -75,6 +76,8 @@ pub struct Reply {
     pub encoder: String,
     /// Where the time went, in percent.
     pub shares: Vec<Share>,
+    /// What would make the next run quicker.
+    pub advice: Vec<String>,
     /// Metrics, previews and checkpoints.
     pub folder: PathBuf,
     /// Persons whose decoders were trained with an earlier encoder and still use that.
@@ -125,7 +128,8 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     };
     let folder = library.run_dir(&file.run);
     let position = trainer.state().position.batch;
-    let mut feed = data.feed(trainer.meta().settings.batch, position)?;
+    let chosen = &trainer.meta().settings;
+    let mut feed = data.feed(chosen.batch, chosen.workers, position)?;
     let mut preview = data.preview(&file)?;
     let start = Instant::now();
     let outcome = run_training(
@@ -221,6 +225,7 @@ fn reply(
                 percent: 100.0 * secs / total,
             })
             .collect(),
+        advice: outcome.advice.into_iter().map(|a| a.text).collect(),
         folder,
         with_earlier_encoder: report.trained_with_another,
         next: if stopped {
@@ -253,16 +258,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
     }
     let consents = consents(library, &settings.persons)?;
     let family = family(library, settings)?;
-    let mut train = TrainSettings::resolve(&[
-        settings.more.clone(),
-        json!({
-            "seed": ctx.seed,
-            "steps": settings.steps.unwrap_or(0),
-            "minutes": limit_minutes(settings),
-            "batch": settings.batch.unwrap_or(TrainSettings::default().batch),
-        }),
-    ])?;
-    train.precision = settings.precision.unwrap_or(train.precision).settle()?;
+    let train = settings::of_new_run(ctx.seed, settings)?;
     let network = Network::new(family);
     let sampler = SamplerSettings::default();
     let start = start::find(ctx, library, &network, settings, &sampler)?;
@@ -309,14 +305,6 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
     })
 }
 
-fn limit_minutes(settings: &Settings) -> f64 {
-    match (settings.minutes, settings.steps) {
-        (Some(minutes), _) => minutes,
-        (None, Some(_)) => 0.0,
-        (None, None) => 30.0,
-    }
-}
-
 fn family(library: &Library, settings: &Settings) -> Result<Family, JobError> {
     let wanted = settings
         .preset
@@ -353,19 +341,18 @@ fn resume(
         ctx.warn(format!("A checkpoint is damaged and passed over: {broken}"));
     }
     let mut checkpoint = found.checkpoint;
-    let limits = &mut checkpoint.meta.settings;
-    if settings.steps.is_some() || settings.minutes.is_some() {
-        limits.steps = settings.steps.unwrap_or(0);
-        limits.minutes = settings.minutes.unwrap_or(0.0);
+    let (train, changes) = settings::of_resumed_run(&checkpoint.meta.settings, settings)?;
+    for change in changes {
+        ctx.info(format!("Goes on with {change}"));
     }
-    limits.precision = settings.precision.unwrap_or(limits.precision).settle()?;
+    checkpoint.meta.settings = train;
     let faces = data::Faces {
         persons: &file.persons,
         family: file.family,
         area: file.area,
         sampler: &file.sampler,
         // The run's own, not the command line's: it made the batches so far.
-        seed: limits.seed,
+        seed: checkpoint.meta.settings.seed,
     };
     let data = data::Data::open(ctx, library, &faces)?;
     let trainer = Trainer::resume(&Network::new(file.family), checkpoint)?;

@@ -100,6 +100,9 @@ pub struct TrainSettings {
     /// `bf16` is up to twice as fast as `f32` on processors that multiply it; `auto` (default)
     /// uses it there. Set `f32` to get the same numbers on every machine.
     pub precision: Precision,
+    /// Threads that prepare batches, 1 to 256; 0 (default) begins with one and adds more while the
+    /// step waits for them. The batches are the same whatever it is.
+    pub workers: usize,
     /// A line of metrics every so many steps, at least 1; default 10.
     pub report_every: u64,
     /// A copy of the state in memory, to go back to when a loss is not finite, every so many
@@ -137,6 +140,7 @@ impl Default for TrainSettings {
             mask_weight: 0.2,
             freeze_encoder: false,
             precision: Precision::Auto,
+            workers: 0,
             report_every: 10,
             snapshot_every: 50,
             save_every: 250,
@@ -263,6 +267,9 @@ impl TrainSettings {
         if !(1..=1024).contains(&self.batch) {
             return bad("batch", &self.batch, "1 to 1024");
         }
+        if self.workers > 256 {
+            return bad("workers", &self.workers, "0 to 256");
+        }
         if !(1..=1000).contains(&self.keep) {
             return bad("keep", &self.keep, "1 to 1000");
         }
@@ -346,6 +353,7 @@ mod tests {
             json!({"save_every": 0}),
             json!({"minutes": -1.0}),
             json!({"keep": 0}),
+            json!({"workers": 257}),
             json!({"mask_weight": 1000}),
             json!({"ssim_share": 1.5}),
             json!([1]),

@@ -26,6 +26,17 @@ fn a_training_goes_on_where_it_ended() {
     let on = stock.ok(&format!("train --resume {id} --steps 3"));
     assert_eq!(on["run"], id);
     assert_eq!(on["steps"], 3);
+    // What is asked for beside it is done or refused, never passed over.
+    stock.fails(
+        &format!("train --resume {id} --steps 4 --set batch=3"),
+        2,
+        &["batch=", "3 would be another run"],
+    );
+    stock.fails(
+        &format!("train --resume {id} --set learningrate=1"),
+        2,
+        &["`learning_rate`"],
+    );
     assert_eq!(stock.ok("library status")["encoder_steps"], 6 + 3);
     // Nothing more to do is told, and commits nothing.
     let states = stock.ok("library log");
@@ -39,7 +50,14 @@ fn a_training_goes_on_where_it_ended() {
     // Killed after its commit, before the run's own note of it.
     let note = stock.path(&format!("stock/runs/{id}/run.json"));
     let before = fs::read(&note).unwrap();
-    stock.ok(&format!("train --resume {id} --steps 4"));
+    let told = stock.run(&format!(
+        "train --resume {id} --steps 4 --set learning_rate=5e-4"
+    ));
+    assert!(
+        told.err.contains("learning_rate=0.0005 instead of 0.001"),
+        "{}",
+        told.err
+    );
     fs::write(&note, before).unwrap();
     let on = stock.ok(&format!("train --resume {id} --steps 5"));
     assert_eq!(on["steps"], 5);

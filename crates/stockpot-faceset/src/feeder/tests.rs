@@ -38,6 +38,17 @@ fn batches_are_the_same_for_any_number_of_workers() {
     assert!(one.iter().map(|b| b.number).eq(0..10));
     assert_eq!(one, run(0, 0, 10));
     assert_eq!(one, run(4, 0, 10));
+    let mut growing = Feeder::new(samplers.clone(), &settings(1, 0)).unwrap();
+    let grown: Vec<Batch> = (0..10)
+        .map(|_| {
+            growing.add_worker().unwrap();
+            growing.next_batch().unwrap()
+        })
+        .collect();
+    assert_eq!(one, grown);
+    let work = growing.work();
+    assert_eq!(work.workers, 11);
+    assert!(work.batches >= 10 && !work.busy.is_zero(), "{work:?}");
     // Resumed at 6: what an unbroken run would have seen.
     assert_eq!(one[6..], run(3, 6, 4));
 }
@@ -80,12 +91,13 @@ fn buffers_given_back_are_used_again() {
 fn the_queue_is_bounded_and_waiting_is_told() {
     let mut feeder = Feeder::new(samplers(), &settings(2, 0)).unwrap();
     let start = Instant::now();
-    while feeder.shared.lock().done.len() < 2 && start.elapsed() < Duration::from_secs(20) {
+    // One more than workers, which is more than the 2 asked for.
+    while feeder.shared.lock().done.len() < 3 && start.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(2));
     }
     std::thread::sleep(Duration::from_millis(20));
     let state = feeder.shared.lock();
-    assert_eq!((state.done.len(), state.to_make), (2, 2));
+    assert_eq!((state.done.len(), state.to_make), (3, 3));
     drop(state);
     feeder.next_batch().unwrap();
     assert!(feeder.take_waited() > Duration::ZERO);

@@ -1,17 +1,18 @@
-//! The faces of a run: caches, batches ahead of the step, held-out faces, previews.
+//! The faces of a run: caches, held-out faces, previews; [`feed`](super::feed) makes their batches.
 
 use std::sync::Arc;
 
 use stockpot_core::{Area, PersonName, Rgb8, Size};
 use stockpot_faceset::{
-    Batch as FacesetBatch, FaceCache, Faceset, Feeder, FeederSettings, HeldOut, Sampler,
-    SamplerSettings, Split, contact_sheet,
+    Batch as FacesetBatch, FaceCache, Faceset, HeldOut, Sampler, SamplerSettings, Split,
+    contact_sheet,
 };
 use stockpot_library::Library;
 use stockpot_model::Family;
 use stockpot_train::run::BoxError;
-use stockpot_train::{Batch, FaceBatch, Feed, Preview, Trainer};
+use stockpot_train::{FaceBatch, Preview, Trainer};
 
+use super::feed::{FeederFeed, moved};
 use super::run_file::RunFile;
 use crate::context::Context;
 use crate::error::JobError;
@@ -20,8 +21,6 @@ use crate::error::JobError;
 const HELD_OUT_FACES: usize = 48;
 /// Rows of a preview per person.
 const PREVIEW_FACES: usize = 4;
-/// Batches ready ahead of the step.
-const AHEAD: usize = 3;
 
 /// Whose faces, and how they are seen.
 pub(super) struct Faces<'a> {
@@ -85,21 +84,14 @@ impl Data {
         &self.held_out
     }
 
-    /// Batches from number `first` on.
-    pub(super) fn feed(&self, batch: usize, first: u64) -> Result<FeederFeed, JobError> {
-        let workers = (rayon::current_num_threads() / 2).clamp(1, 8);
-        let settings = FeederSettings {
-            samples: batch,
-            workers,
-            ahead: AHEAD,
-            first,
-        };
-        Ok(FeederFeed {
-            feeder: Feeder::new(self.samplers.clone(), &settings)?,
-            persons: self.samplers.len(),
-            samples: batch,
-            resolution: self.samplers.first().map_or(0, |s| s.resolution()),
-        })
+    /// Batches from number `first` on, made by `workers` threads, 0 for as many as are needed.
+    pub(super) fn feed(
+        &self,
+        batch: usize,
+        workers: usize,
+        first: u64,
+    ) -> Result<FeederFeed, JobError> {
+        FeederFeed::new(self.samplers.clone(), batch, workers, first)
     }
 
     /// What previews show: held-out faces of each person, or training faces without any.
@@ -131,50 +123,6 @@ fn spread(all: &[f32], len: usize, count: usize) -> Vec<f32> {
     (0..count)
         .flat_map(|i| all[i * n / count * len..][..len].iter().copied())
         .collect()
-}
-
-/// Moves a faceset batch's buffers into the trainer's form, which has the same layout.
-fn moved(batch: FacesetBatch) -> FaceBatch {
-    FaceBatch {
-        input: batch.input,
-        target: batch.target,
-        mask: batch.mask,
-        weight: batch.weight,
-    }
-}
-
-/// Brings the feeder's batches into the trainer's form, and the empty buffers back.
-pub(super) struct FeederFeed {
-    feeder: Feeder,
-    persons: usize,
-    samples: usize,
-    resolution: u32,
-}
-
-impl Feed for FeederFeed {
-    fn next(&mut self, number: u64) -> Result<Batch, BoxError> {
-        let batch = self.feeder.next_batch()?;
-        if batch.number != number {
-            return Err(format!("batch {} came when {number} was due", batch.number).into());
-        }
-        Ok(Batch {
-            number,
-            faces: moved(batch),
-        })
-    }
-
-    fn give_back(&mut self, batch: Batch) {
-        self.feeder.give_back(FacesetBatch {
-            number: batch.number,
-            persons: self.persons,
-            samples: self.samples,
-            resolution: self.resolution,
-            input: batch.faces.input,
-            target: batch.faces.target,
-            mask: batch.faces.mask,
-            weight: batch.faces.weight,
-        });
-    }
 }
 
 /// Input, own reconstruction, and the face drawn as everybody else, one row per face.

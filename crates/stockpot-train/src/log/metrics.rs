@@ -15,6 +15,7 @@ use stockpot_core::PersonName;
 use crate::error::Error;
 use crate::guard::Incident;
 use crate::loss::LossValue;
+use crate::meter::Advice;
 use crate::metrics::FaceScore;
 
 /// Version in every line.
@@ -144,6 +145,9 @@ pub enum Line {
         trained_secs: f64,
         /// Where the time of this part went.
         secs: Shares,
+        /// What would make it quicker.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        advice: Vec<Advice>,
     },
 }
 
@@ -258,6 +262,7 @@ mod tests {
             checkpoint: Some("x".into()),
             trained_secs: 1.0 / 3.0,
             secs,
+            advice: Vec::new(),
         }
     }
 

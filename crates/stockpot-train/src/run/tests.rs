@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::sync::Mutex;
 
-use stockpot_core::Size;
+use stockpot_core::{Progress, Size, picture};
 
 use super::*;
 use crate::checkpoint::{self, latest_good};
+use crate::log::Line;
 use crate::settings::TrainSettings;
 use crate::trainer::tests::{batch, faces, graphs, name, settings, still, trainer};
 
@@ -185,6 +186,9 @@ fn cancelling_saves_and_stops_at_the_next_step() {
         checkpoint::read(&outcome.checkpoint).unwrap().state,
         *trainer.state()
     );
+    // The last evaluation was at step 4; the figures are those of the weights of step 7.
+    let fresh = trainer.evaluate(&name("anna"), &faces(0, 5, 99)).unwrap();
+    assert_eq!(outcome.evaluations[0], (name("anna"), fresh));
     assert_eq!(outcome.evaluations.len(), 2);
 }
 
