@@ -215,9 +215,10 @@ pub(crate) struct TrainArgs {
     /// How much of the head is trained [default: the library's own, at first face]
     #[arg(long, value_enum, value_name = "AREA", conflicts_with = "resume")]
     pub(crate) area: Option<AreaName>,
-    /// Faces of each person in one step [default: 16]
-    #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(crate) batch: Option<u32>,
+    /// Faces of each person in one step, or `auto`: the largest that fits the memory and is not
+    /// slower, found by a few steps [default: 16]
+    #[arg(long, value_name = "N|auto", conflicts_with = "resume")]
+    pub(crate) batch: Option<BatchSize>,
     /// Number format of the products, 16 or 32 bits; weights and sums have 32 always [default:
     /// auto, or what the resumed run has]
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -490,6 +491,27 @@ impl FromStr for Consent {
     }
 }
 
+/// Faces of each person in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BatchSize {
+    /// To be found.
+    Auto,
+    /// So many.
+    Faces(usize),
+}
+
+impl FromStr for BatchSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("auto", _) => Ok(Self::Auto),
+            (_, Ok(faces @ 1..=1024)) => Ok(Self::Faces(faces)),
+            _ => Err("say `auto` or a number from 1 to 1024".to_owned()),
+        }
+    }
+}
+
 /// Frames `first..=last`, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameRange {
@@ -561,6 +583,15 @@ mod tests {
             "1-99999999999999999999",
         ] {
             assert!(bad.parse::<FrameRange>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn batches_are_numbers_or_found() {
+        assert_eq!("auto".parse(), Ok(BatchSize::Auto));
+        assert_eq!("16".parse(), Ok(BatchSize::Faces(16)));
+        for bad in ["0", "1025", "-1", "many", ""] {
+            assert!(bad.parse::<BatchSize>().is_err(), "{bad}");
         }
     }
 

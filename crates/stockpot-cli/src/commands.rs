@@ -12,9 +12,9 @@ use stockpot_eval::{clips, demo, video};
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
-    BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder, FacesCommand,
-    LegacyArgs, LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand, Start, SwapArgs,
-    TrainArgs,
+    BatchSize, BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
+    FacesCommand, LegacyArgs, LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand, Start,
+    SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -159,7 +159,11 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         minutes: args.minutes,
         preset: args.preset,
         area: args.area.map(Into::into),
-        batch: args.batch.map(|faces| faces as usize),
+        batch: match args.batch {
+            Some(BatchSize::Faces(faces)) => Some(faces),
+            Some(BatchSize::Auto) | None => None,
+        },
+        batch_auto: args.batch == Some(BatchSize::Auto),
         precision: args.precision.map(Into::into),
         from_scratch: args.from == Start::Scratch,
         resume,

@@ -217,6 +217,22 @@ impl FaceCache {
         (over(mean), over(deviation))
     }
 
+    /// Asks the system to read the whole file into memory, and does not wait for it. For files that
+    /// fit: one that does not would push other things out.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the system refuses.
+    pub fn preload(&self) -> Result<(), Error> {
+        #[cfg(unix)]
+        self.map
+            .advise(memmap2::Advice::WillNeed)
+            .map_err(Error::io(
+                "preload the faces of",
+                Path::new(self.person.as_str()),
+            ))?;
+        Ok(())
+    }
+
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }

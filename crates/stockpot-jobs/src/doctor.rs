@@ -6,7 +6,7 @@ use serde::Serialize;
 use stockpot_kernels::Isa;
 
 use crate::context::Context;
-use crate::models;
+use crate::{memory, models};
 
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
@@ -31,7 +31,7 @@ pub struct Reply {
 
 /// Looks around. Never fails: what cannot be found out is left out.
 pub fn run(ctx: &Context) -> Reply {
-    let (memory_bytes, free_memory_bytes) = memory();
+    let memory = memory::now();
     // A file that cannot be read is as good as missing.
     let missing = models::list(ctx).map_or(1, |all| {
         all.iter().filter(|m| m.state != models::INSTALLED).count()
@@ -49,24 +49,10 @@ pub fn run(ctx: &Context) -> Reply {
         stockpot: env!("CARGO_PKG_VERSION").into(),
         threads: rayon::current_num_threads(),
         instructions: Isa::best().name(),
-        memory_bytes,
-        free_memory_bytes,
+        memory_bytes: memory.map(|m| m.total),
+        free_memory_bytes: memory.map(|m| m.free),
         models_dir: ctx.models_dir.clone(),
         models_missing: missing,
         advice,
     }
-}
-
-/// Total and available memory from the Linux kernel's table; nothing elsewhere.
-fn memory() -> (Option<u64>, Option<u64>) {
-    // `.ok()`: other systems have no such file, and the reply then leaves memory out.
-    let Some(text) = std::fs::read_to_string("/proc/meminfo").ok() else {
-        return (None, None);
-    };
-    let field = |name: &str| {
-        let line = text.lines().find(|l| l.starts_with(name))?;
-        let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-        kib.checked_mul(1024)
-    };
-    (field("MemTotal:"), field("MemAvailable:"))
 }

@@ -16,6 +16,7 @@ mod frames;
 pub mod init;
 pub mod legacy;
 pub mod library;
+mod memory;
 pub mod models;
 pub mod person;
 mod sink;

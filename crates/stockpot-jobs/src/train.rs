@@ -11,6 +11,7 @@ mod data;
 mod feed;
 mod run_file;
 mod settings;
+mod size;
 mod start;
 
 use std::path::PathBuf;
@@ -23,7 +24,9 @@ use stockpot_library::{Consented, Library, RunId};
 use stockpot_model::{Family, Network};
 use stockpot_train::checkpoint::latest_good;
 pub use stockpot_train::settings::Precision;
-use stockpot_train::{RunIo, RunOutcome, StoppedBy, TrainSpec, Trainer, run as run_training};
+use stockpot_train::{
+    RunIo, RunOutcome, StoppedBy, TrainSettings, TrainSpec, Trainer, run as run_training,
+};
 
 use crate::context::{Context, now_secs};
 use crate::error::JobError;
@@ -47,6 +50,8 @@ pub struct Settings {
     pub area: Option<Area>,
     /// Faces of each person in a step. Default 16; a resumed run keeps its own.
     pub batch: Option<usize>,
+    /// Find the largest batch that fits the memory and is not slower, instead of `batch`.
+    pub batch_auto: bool,
     /// Number format of the products. Default: `auto`, or what the resumed run has.
     pub precision: Option<Precision>,
     /// Fresh weights instead of the library's.
@@ -66,6 +71,8 @@ pub struct Reply {
     pub run: String,
     /// Steps made in all.
     pub steps: u64,
+    /// Faces of each person in a step.
+    pub batch: usize,
     /// Why it ended: `steps`, `minutes` or `cancelled`.
     pub stopped_by: &'static str,
     /// Minutes of training in all.
@@ -78,6 +85,11 @@ pub struct Reply {
     pub shares: Vec<Share>,
     /// What would make the next run quicker.
     pub advice: Vec<String>,
+    /// Memory that the run was forecast to take, in bytes.
+    pub memory_forecast_bytes: u64,
+    /// The most that this program has taken, in bytes, where the system tells: with the prepared
+    /// faces, and whatever else it did before.
+    pub memory_peak_bytes: Option<u64>,
     /// Metrics, previews and checkpoints.
     pub folder: PathBuf,
     /// Persons whose decoders were trained with an earlier encoder and still use that.
@@ -161,7 +173,10 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         return Err(nothing_new(&file, outcome.stopped_by));
     }
     let report = commit::commit(&library, &mut file, &trainer, &outcome, consents)?;
-    Ok(reply(file, outcome, report, folder))
+    let (network, chosen) = (Network::new(file.family), &trainer.meta().settings);
+    let (_, forecast) = size::needed(&network, chosen, file.persons.len());
+    let batch = chosen.batch;
+    Ok(reply(file, outcome, report, folder, (batch, forecast)))
 }
 
 /// A run that went on and made no step: what it has learned is in the library already.
@@ -188,6 +203,7 @@ fn reply(
     outcome: RunOutcome,
     report: stockpot_library::CommitReport,
     folder: PathBuf,
+    (batch, memory_forecast_bytes): (usize, u64),
 ) -> Reply {
     let stopped = outcome.stopped_by == StoppedBy::Cancelled;
     let persons = file.persons.iter().map(|name| {
@@ -225,6 +241,9 @@ fn reply(
                 percent: 100.0 * secs / total,
             })
             .collect(),
+        batch,
+        memory_forecast_bytes,
+        memory_peak_bytes: crate::memory::peak(),
         advice: outcome.advice.into_iter().map(|a| a.text).collect(),
         folder,
         with_earlier_encoder: report.trained_with_another,
@@ -258,7 +277,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
     }
     let consents = consents(library, &settings.persons)?;
     let family = family(library, settings)?;
-    let train = settings::of_new_run(ctx.seed, settings)?;
+    let mut train = settings::of_new_run(ctx.seed, settings)?;
     let network = Network::new(family);
     let sampler = SamplerSettings::default();
     let start = start::find(ctx, library, &network, settings, &sampler)?;
@@ -270,6 +289,15 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
         seed: ctx.seed,
     };
     let data = data::Data::open(ctx, library, &faces)?;
+    if settings.batch_auto {
+        let weights = size::Weights {
+            network: &network,
+            encoder: &start.encoder,
+            decoders: &start.decoders,
+        };
+        train.batch = size::find_batch(ctx, &weights, &train)?;
+    }
+    make_room(ctx, &network, &train, &data, settings.persons.len())?;
     let began = now_secs();
     let file = RunFile {
         version: run_file::VERSION,
@@ -303,6 +331,20 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
         data,
         consents,
     })
+}
+
+/// Looks whether the run fits, and reads the prepared faces into memory if they do as well.
+fn make_room(
+    ctx: &Context,
+    network: &Network,
+    settings: &TrainSettings,
+    data: &data::Data,
+    persons: usize,
+) -> Result<(), JobError> {
+    if size::check(ctx, network, settings, persons, data.bytes())? {
+        data.preload()?;
+    }
+    Ok(())
 }
 
 fn family(library: &Library, settings: &Settings) -> Result<Family, JobError> {
@@ -355,7 +397,10 @@ fn resume(
         seed: checkpoint.meta.settings.seed,
     };
     let data = data::Data::open(ctx, library, &faces)?;
-    let trainer = Trainer::resume(&Network::new(file.family), checkpoint)?;
+    let network = Network::new(file.family);
+    let train = &checkpoint.meta.settings;
+    make_room(ctx, &network, train, &data, file.persons.len())?;
+    let trainer = Trainer::resume(&network, checkpoint)?;
     Ok(Begun {
         file,
         trainer,

@@ -134,6 +134,9 @@ pub enum Error {
         "This processor does not multiply bf16 by itself (that takes AVX-512 BF16), and emulating it would be many times slower than f32"
     )]
     NoBf16,
+    /// Somebody asked to stop before there was anything to save.
+    #[error("Stopped on request")]
+    Cancelled,
     /// A file or folder cannot be read or written.
     #[error("Cannot {action} {}", path.display())]
     Io {

@@ -6,8 +6,10 @@
 //! reports, previews and checkpoints.
 
 pub mod batch;
+pub mod batch_size;
 pub mod checkpoint;
 pub mod error;
+pub mod forecast;
 pub mod guard;
 pub mod log;
 pub mod loss;

@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::error::JobError;
 
 /// Held-out faces that are measured, spread over all.
-const HELD_OUT_FACES: usize = 48;
+pub(super) const HELD_OUT_FACES: usize = 48;
 /// Rows of a preview per person.
 const PREVIEW_FACES: usize = 4;
 
@@ -35,6 +35,8 @@ pub(super) struct Faces<'a> {
 /// Everything a run learns from and is measured on.
 pub(super) struct Data {
     samplers: Vec<Arc<Sampler>>,
+    caches: Vec<Arc<FaceCache>>,
+    bytes: u64,
     held_out: Vec<(PersonName, FaceBatch)>,
 }
 
@@ -45,7 +47,7 @@ impl Data {
         library: &Library,
         faces: &Faces<'_>,
     ) -> Result<Self, JobError> {
-        let mut samplers = Vec::new();
+        let (mut samplers, mut caches, mut bytes) = (Vec::new(), Vec::new(), 0);
         let mut held_out = Vec::new();
         for person in faces.persons {
             let faceset = Faceset::open(&library.facesets_dir(person))?;
@@ -64,7 +66,9 @@ impl Data {
             for skipped in &built.skipped {
                 ctx.warn(format!("{} is left out: {}", skipped.file, skipped.reason));
             }
+            bytes += built.bytes;
             let cache = Arc::new(cache);
+            caches.push(cache.clone());
             if cache.count(Split::HeldOut) == 0 {
                 ctx.warn(format!(
                     "{person} has no held-out faces: how good the decoder gets cannot be measured"
@@ -77,7 +81,26 @@ impl Data {
             let sampler = Sampler::new(cache, Split::Train, faces.sampler.clone(), faces.seed)?;
             samplers.push(Arc::new(sampler));
         }
-        Ok(Self { samplers, held_out })
+        Ok(Self {
+            samplers,
+            caches,
+            bytes,
+            held_out,
+        })
+    }
+
+    /// Length of all prepared faces together.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Asks the system to read all prepared faces into memory, so that not even the first pass
+    /// over them waits for the disk.
+    pub(super) fn preload(&self) -> Result<(), JobError> {
+        for cache in &self.caches {
+            cache.preload()?;
+        }
+        Ok(())
     }
 
     pub(super) fn held_out(&self) -> &[(PersonName, FaceBatch)] {
