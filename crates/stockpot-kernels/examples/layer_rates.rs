@@ -7,17 +7,16 @@ use std::time::Instant;
 use stockpot_kernels::weight_grad::weight_grad_in;
 use stockpot_kernels::{ConvShape, Epilogue, Isa, PackedMatrix, Precision, UpConvShape, matmul};
 
-fn median(mut run: impl FnMut()) -> f64 {
+/// The best of nine: others may be at work here.
+fn best(mut run: impl FnMut()) -> f64 {
     run();
-    let mut times: Vec<f64> = (0..7)
+    (0..9)
         .map(|_| {
             let start = Instant::now();
             run();
             start.elapsed().as_secs_f64()
         })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[3]
+        .fold(f64::INFINITY, f64::min)
 }
 
 fn conv(precision: Precision, name: &str, s: ConvShape) {
@@ -26,8 +25,8 @@ fn conv(precision: Precision, name: &str, s: ConvShape) {
     let mut y = vec![0.1; f.output_len()];
     let gflop = 2.0 * (f.rows() * f.depth() * f.out_c) as f64 / 1e9;
     let mut m = PackedMatrix::empty_in(precision);
-    let pack = median(|| s.pack_forward(&w, &mut m));
-    let forward = median(|| matmul(&f, &x, &m, Epilogue::NONE, &mut y));
+    let pack = best(|| s.pack_forward(&w, &mut m));
+    let forward = best(|| matmul(&f, &x, &m, Epilogue::NONE, &mut y));
     let mut dx = vec![0.0; x.len()];
     let grads: Vec<_> = s
         .input_grad()
@@ -38,13 +37,13 @@ fn conv(precision: Precision, name: &str, s: ConvShape) {
             (g, m)
         })
         .collect();
-    let input = median(|| {
+    let input = best(|| {
         grads
             .iter()
             .for_each(|(g, m)| matmul(g, &y, m, Epilogue::NONE, &mut dx))
     });
     let mut dw = vec![0.0; w.len()];
-    let weight = median(|| weight_grad_in(Isa::best(), precision, &f, &x, &y, &mut dw));
+    let weight = best(|| weight_grad_in(Isa::best(), precision, &f, &x, &y, &mut dw));
     print(name, gflop, [pack, forward, input, weight]);
 }
 
@@ -56,16 +55,16 @@ fn upconv(precision: Precision, name: &str, s: UpConvShape) {
     let mut y = vec![0.1; s.forward(0).output_len()];
     let gflop = 8.0 * (s.forward(0).rows() * s.forward(0).depth() * s.out_c) as f64 / 1e9;
     let mut m: Vec<_> = (0..4).map(|_| PackedMatrix::empty_in(precision)).collect();
-    let pack = median(|| (0..4).for_each(|p| s.pack_forward(&phases, p, &mut m[p])));
-    let forward = median(|| {
+    let pack = best(|| (0..4).for_each(|p| s.pack_forward(&phases, p, &mut m[p])));
+    let forward = best(|| {
         (0..4).for_each(|p| matmul(&s.forward(p), &x, &m[p], Epilogue::NONE, &mut y));
     });
     let mut back = PackedMatrix::empty_in(precision);
     s.pack_input_grad(&phases, &mut back);
     let mut dx = vec![0.0; x.len()];
-    let input = median(|| matmul(&s.input_grad(), &y, &back, Epilogue::NONE, &mut dx));
+    let input = best(|| matmul(&s.input_grad(), &y, &back, Epilogue::NONE, &mut dx));
     let mut dw = vec![0.0; s.phase_len()];
-    let weight = median(|| s.phase_grad_in(precision, &x, &y, &mut dw));
+    let weight = best(|| s.phase_grad_in(precision, &x, &y, &mut dw));
     print(name, gflop, [pack, forward, input, weight]);
 }
 

@@ -6,7 +6,7 @@ use crate::isa::Isa;
 use crate::matmul::{Epilogue, matmul};
 use crate::pack::{PackSource, PackedMatrix};
 use crate::precision::Precision;
-use crate::weight_grad::weight_grad_in;
+use crate::weight_grad::weight_grads_in;
 
 /// What follows a linear layer, fused into its store.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -343,12 +343,15 @@ impl UpConvShape {
         grad_output: &[f32],
         phase_grad: &mut [f32],
     ) {
-        let len = 4 * self.in_c * self.out_c;
-        for phase in 0..4 {
-            let part = &mut phase_grad[phase * len..][..len];
-            let gather = self.forward(phase);
-            weight_grad_in(Isa::best(), precision, &gather, input, grad_output, part);
-        }
+        let phases: [Gather; 4] = std::array::from_fn(|phase| self.forward(phase));
+        weight_grads_in(
+            Isa::best(),
+            precision,
+            &phases,
+            input,
+            grad_output,
+            phase_grad,
+        );
     }
 }
 

@@ -18,6 +18,7 @@ pub mod gather;
 pub mod isa;
 pub mod matmul;
 mod micro;
+mod outer;
 pub mod pack;
 pub mod pointwise;
 pub mod precision;

@@ -153,36 +153,24 @@ pub(crate) fn interleave(first: &[f32], second: &[f32], pairs: &mut [Pair]) {
     }
 }
 
-/// [`interleave`] of many rows at once: `cells[i * len..][..len]` from `rows[i]`.
-///
-/// # Safety
-/// Every pointer leads to at least `len` readable numbers.
-pub(crate) unsafe fn interleave_rows(
-    rows: impl ExactSizeIterator<Item = [*const f32; 2]>,
-    len: usize,
-    cells: &mut [Pair],
-) {
-    assert!(cells.len() >= rows.len() * len);
-    let parts = cells.chunks_exact_mut(len.max(1)).zip(rows);
-    // SAFETY: the caller's promise.
-    let slices = |row: [*const f32; 2]| row.map(|x| unsafe { std::slice::from_raw_parts(x, len) });
-    #[cfg(target_arch = "x86_64")]
-    if multiplies_bf16() {
-        // SAFETY: the processor has the instructions.
-        unsafe { x86::interleave_all(parts.map(|(to, row)| (to, slices(row)))) };
-        return;
+/// Which of 32 numbers goes where so that two halves are interleaved: element `2i` from place `i`,
+/// element `2i + 1` from place `16 + i`.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const INTERLEAVED: [u16; 32] = {
+    let mut places = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        places[i] = (i / 2 + i % 2 * 16) as u16;
+        i += 1;
     }
-    for (to, row) in parts {
-        let [first, second] = slices(row);
-        interleave(first, second, to);
-    }
-}
+    places
+};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Pair;
+    use super::{INTERLEAVED, Pair};
 
     /// The pairs of the whole registers in `numbers`; returns how many it made.
     #[target_feature(enable = "avx512bf16,avx512f,avx512bw")]
@@ -202,30 +190,12 @@ mod x86 {
         count - rest.len()
     }
 
-    /// [`interleave`] of each row, compiled as one loop: rows are short.
-    #[target_feature(enable = "avx512bf16,avx512f,avx512bw")]
-    pub(super) fn interleave_all<'a>(rows: impl Iterator<Item = (&'a mut [Pair], [&'a [f32]; 2])>) {
-        for (to, [first, second]) in rows {
-            interleave(first, second, to);
-        }
-    }
-
     /// All of [`super::interleave`].
     #[target_feature(enable = "avx512bf16,avx512f,avx512bw")]
     #[inline]
     pub(super) fn interleave(a: &[f32], b: &[f32], pairs: &mut [Pair]) -> usize {
-        // Element 2i from place i, element 2i + 1 from place 16 + i.
-        const PLACES: [u16; 32] = {
-            let mut places = [0; 32];
-            let mut i = 0;
-            while i < 32 {
-                places[i] = (i / 2 + i % 2 * 16) as u16;
-                i += 1;
-            }
-            places
-        };
         // SAFETY: 64 bytes are read.
-        let places = unsafe { _mm512_loadu_si512(PLACES.as_ptr().cast()) };
+        let places = unsafe { _mm512_loadu_si512(INTERLEAVED.as_ptr().cast()) };
         let all = pairs.len();
         let (whole, rest) = pairs.as_chunks_mut::<16>();
         let sides = a.chunks_exact(16).zip(b.chunks_exact(16));

@@ -138,6 +138,11 @@ impl<'a, T: Cell> Runs<'a, T> {
         }
     }
 
+    /// Whether a run has several taps.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.joined > 1
+    }
+
     /// Runs of a position.
     pub(crate) fn len(&self) -> usize {
         self.starts.len()

@@ -2,7 +2,7 @@
 //! definition of the adjoint, odd sizes, poisoned inputs.
 
 use proptest::prelude::*;
-use stockpot_kernels::weight_grad::{weight_grad_for, weight_grad_in};
+use stockpot_kernels::weight_grad::{weight_grad_in, weight_grads_in};
 use stockpot_kernels::{
     ConvShape, Epilogue, Gather, Isa, PackSource, PackedMatrix, Precision, UpConvShape, matmul,
     pointwise,
@@ -133,8 +133,11 @@ fn convolutions_of_the_networks_and_odd_ones() {
         (1, 2, 3, 1, 1, 1, 1),
         (2, 12, 12, 32, 4, 3, 1),
         (1, 40, 40, 8, 24, 3, 1),
-        // So many columns that weight gradients copy them together first.
+        // Many columns; maps that weight gradients take in several slabs and chunks.
         (1, 3, 5, 2, 1030, 3, 1),
+        (3, 30, 41, 40, 24, 3, 1),
+        (2, 33, 70, 26, 20, 5, 2),
+        (5, 3, 3, 37, 48, 3, 1),
     ];
     for isa in Isa::available() {
         for (batch, in_h, in_w, in_c, out_c, kernel, stride) in shapes {
@@ -229,37 +232,51 @@ fn deep_products_are_cut_into_slices() {
 
 #[test]
 fn upconv_is_nearest_doubling_then_3x3() {
-    for (h, w, in_c, out_c) in [(4, 4, 16, 32), (1, 3, 5, 7), (5, 2, 33, 4)] {
+    for (h, w, in_c, out_c) in [(4, 4, 16, 32), (1, 3, 5, 7), (5, 2, 33, 4), (24, 20, 18, 6)] {
         let s = UpConvShape {
-            batch: 2,
+            batch: 3,
             in_h: h,
             in_w: w,
             in_c,
             out_c,
         };
-        let x = noise(2 * h * w * in_c, 7);
-        let weights = noise(s.weight_len(), 8);
-        let mut doubled = vec![0.0; 4 * x.len()];
-        for (at, out) in doubled.chunks_exact_mut(in_c).enumerate() {
-            let (b, rest) = (at / (4 * h * w), at % (4 * h * w));
-            let (y, xx) = (rest / (2 * w) / 2, rest % (2 * w) / 2);
-            out.copy_from_slice(&x[((b * h + y) * w + xx) * in_c..][..in_c]);
+        for precision in [Precision::F32, Precision::Bf16] {
+            check_upconv(precision, &s);
         }
-        let plain = ConvShape {
-            batch: 2,
-            in_h: 2 * h,
-            in_w: 2 * w,
-            in_c,
-            out_c,
-            kernel: 3,
-            stride: 1,
-        };
-        let wanted = conv_reference(&plain, &doubled, &weights);
+    }
+}
 
-        let mut phases = vec![0.0; s.phase_len()];
-        s.phases_from_weights(&weights, &mut phases);
+fn check_upconv(precision: Precision, s: &UpConvShape) {
+    let (h, w, in_c, out_c) = (s.in_h, s.in_w, s.in_c, s.out_c);
+    let x = noise_in(precision, s.batch * h * w * in_c, 7);
+    // Sums of up to four of these are still exact in `bf16`.
+    let mut weights = noise(s.weight_len(), 8);
+    weights
+        .iter_mut()
+        .for_each(|v| *v = (*v * 32.0).round() / 32.0);
+    let mut doubled = vec![0.0; 4 * x.len()];
+    for (at, out) in doubled.chunks_exact_mut(in_c).enumerate() {
+        let (b, rest) = (at / (4 * h * w), at % (4 * h * w));
+        let (y, xx) = (rest / (2 * w) / 2, rest % (2 * w) / 2);
+        out.copy_from_slice(&x[((b * h + y) * w + xx) * in_c..][..in_c]);
+    }
+    let plain = ConvShape {
+        batch: s.batch,
+        in_h: 2 * h,
+        in_w: 2 * w,
+        in_c,
+        out_c,
+        kernel: 3,
+        stride: 1,
+    };
+    let wanted = conv_reference(&plain, &doubled, &weights);
+    let mut phases = vec![0.0; s.phase_len()];
+    s.phases_from_weights(&weights, &mut phases);
+    let dy = noise_in(precision, wanted.len(), 9);
+    let product: f64 = wanted.iter().zip(&dy).map(|(y, d)| y * f64::from(*d)).sum();
+    for isa in Isa::available() {
         let mut y = vec![f32::NAN; wanted.len()];
-        let mut matrix = PackedMatrix::empty();
+        let mut matrix = PackedMatrix::empty_for(isa).rounded_to(precision);
         for phase in 0..4 {
             s.pack_forward(&phases, phase, &mut matrix);
             matmul(&s.forward(phase), &x, &matrix, Epilogue::NONE, &mut y);
@@ -267,18 +284,27 @@ fn upconv_is_nearest_doubling_then_3x3() {
         for (found, wanted) in y.iter().zip(&wanted) {
             assert!(near(f64::from(*found), *wanted, (9 * in_c) as f64));
         }
-
-        let dy = noise(y.len(), 9);
-        let product: f64 = wanted.iter().zip(&dy).map(|(y, d)| y * f64::from(*d)).sum();
         let mut dx = vec![f32::NAN; x.len()];
         s.pack_input_grad(&phases, &mut matrix);
         matmul(&s.input_grad(), &dy, &matrix, Epilogue::NONE, &mut dx);
-        assert!(near(dot(&dx, &x), product, 1e3));
+        assert!(
+            near(dot(&dx, &x), product, 1e3),
+            "{isa:?} {precision:?} {s:?}"
+        );
+        let gathers: Vec<Gather> = (0..4).map(|phase| s.forward(phase)).collect();
         let mut phase_grad = vec![0.0; s.phase_len()];
-        s.phase_grad(&x, &dy, &mut phase_grad);
+        weight_grads_in(isa, precision, &gathers, &x, &dy, &mut phase_grad);
         let mut dw = vec![0.0; weights.len()];
         s.fold_grad(&phase_grad, &mut dw);
-        assert!(near(dot(&dw, &weights), product, 1e3));
+        assert!(
+            near(dot(&dw, &weights), product, 1e3),
+            "{isa:?} {precision:?} {s:?}"
+        );
+        if isa == Isa::best() {
+            let mut best = vec![0.0; s.phase_len()];
+            s.phase_grad_in(precision, &x, &dy, &mut best);
+            assert_eq!(best, phase_grad);
+        }
     }
 }
 
@@ -385,17 +411,17 @@ fn bf16_rounds_what_it_is_given() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let run = |threads: usize, s: &ConvShape| {
+    let run = |threads: usize, precision: Precision, s: &ConvShape| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.expect("a pool of threads").install(|| {
             let (gather, w) = (s.forward(), noise(s.weight_len(), 31));
             let x = noise(gather.input_len(), 32);
-            let mut matrix = PackedMatrix::empty();
+            let mut matrix = PackedMatrix::empty_in(precision);
             s.pack_forward(&w, &mut matrix);
             let mut y = vec![0.0; gather.output_len()];
             matmul(&gather, &x, &matrix, Epilogue::NONE, &mut y);
             let mut dw = vec![0.0; w.len()];
-            weight_grad_for(Isa::best(), &gather, &x, &y, &mut dw);
+            weight_grad_in(Isa::best(), precision, &gather, &x, &y, &mut dw);
             [y, dw]
                 .concat()
                 .iter()
@@ -403,7 +429,12 @@ fn results_do_not_depend_on_the_number_of_threads() {
                 .collect::<Vec<_>>()
         })
     };
-    for (in_c, out_c, kernel, stride) in [(3, 40, 5, 2), (16, 3, 5, 1), (32, 48, 3, 1)] {
+    for (in_c, out_c, kernel, stride) in [
+        (3, 40, 5, 2),
+        (16, 3, 5, 1),
+        (32, 48, 3, 1),
+        (200, 180, 3, 1),
+    ] {
         let s = ConvShape {
             batch: 2,
             in_h: 24,
@@ -413,7 +444,9 @@ fn results_do_not_depend_on_the_number_of_threads() {
             kernel,
             stride,
         };
-        assert!(run(1, &s) == run(3, &s), "{s:?}");
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert!(run(1, precision, &s) == run(3, precision, &s), "{s:?}");
+        }
     }
 }
 
