@@ -5,7 +5,9 @@
 use std::time::Instant;
 
 use stockpot_kernels::weight_grad::weight_grad_in;
-use stockpot_kernels::{ConvShape, Epilogue, Isa, PackedMatrix, Precision, UpConvShape, matmul};
+use stockpot_kernels::{
+    ConvShape, Epilogue, Isa, PackedMatrix, Precision, UpConvShape, matmul, matmul_all,
+};
 
 /// The best of nine: others may be at work here.
 fn best(mut run: impl FnMut()) -> f64 {
@@ -38,9 +40,8 @@ fn conv(precision: Precision, name: &str, s: ConvShape) {
         })
         .collect();
     let input = best(|| {
-        grads
-            .iter()
-            .for_each(|(g, m)| matmul(g, &y, m, Epilogue::NONE, &mut dx))
+        let all: Vec<_> = grads.iter().map(|(g, m)| (g, m)).collect();
+        matmul_all(&all, &y, Epilogue::NONE, &mut dx);
     });
     let mut dw = vec![0.0; w.len()];
     let weight = best(|| weight_grad_in(Isa::best(), precision, &f, &x, &y, &mut dw));
@@ -56,8 +57,10 @@ fn upconv(precision: Precision, name: &str, s: UpConvShape) {
     let gflop = 8.0 * (s.forward(0).rows() * s.forward(0).depth() * s.out_c) as f64 / 1e9;
     let mut m: Vec<_> = (0..4).map(|_| PackedMatrix::empty_in(precision)).collect();
     let pack = best(|| (0..4).for_each(|p| s.pack_forward(&phases, p, &mut m[p])));
+    let forward: Vec<_> = (0..4).map(|p| s.forward(p)).collect();
     let forward = best(|| {
-        (0..4).for_each(|p| matmul(&s.forward(p), &x, &m[p], Epilogue::NONE, &mut y));
+        let all: [_; 4] = std::array::from_fn(|p| (&forward[p], &m[p]));
+        matmul_all(&all, &x, Epilogue::NONE, &mut y);
     });
     let mut back = PackedMatrix::empty_in(precision);
     s.pack_input_grad(&phases, &mut back);

@@ -28,7 +28,7 @@ pub mod weight_grad;
 pub use conv::{Activation, ConvGeometry, ConvShape, PackedConv, UpConvShape};
 pub use gather::Gather;
 pub use isa::{Isa, vectorise};
-pub use matmul::{Epilogue, matmul};
+pub use matmul::{Epilogue, matmul, matmul_all};
 pub use pack::{PackSource, PackedMatrix};
 pub use precision::Precision;
 pub use weight_grad::weight_grad;

@@ -9,6 +9,8 @@
     reason = "disjoint tiles of one output are written from several threads"
 )]
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::fold::{Fold, MOST_COLUMNS};
@@ -16,7 +18,7 @@ use crate::gather::Gather;
 use crate::isa::{Isa, vectorise};
 use crate::micro::{self, ForwardTile};
 use crate::pack::{PackedMatrix, panel_width, stored_width};
-use crate::precision::{Input, Precision};
+use crate::precision::{Input, Pair, Precision};
 use crate::rows::{Border, Runs, Stretch, Window};
 
 /// Depth of a slice in cells: 32 columns x 1536 x 4 bytes = 192 KiB of a 1 MiB second cache.
@@ -60,8 +62,8 @@ impl Shared {
 /// One stretch of the depth: runs of taps `taps` and channels `channels` of each.
 #[derive(Clone)]
 struct Slice {
-    taps: std::ops::Range<usize>,
-    channels: std::ops::Range<usize>,
+    taps: Range<usize>,
+    channels: Range<usize>,
 }
 
 fn slices(taps: usize, channels: usize) -> Vec<Slice> {
@@ -104,60 +106,99 @@ pub fn matmul(
     epilogue: Epilogue<'_>,
     output: &mut [f32],
 ) {
-    assert_eq!(input.len(), gather.input_len(), "input of {gather:?}");
-    assert_eq!(output.len(), gather.output_len(), "output of {gather:?}");
-    assert_eq!(matrix.depth, gather.depth(), "matrix depth of {gather:?}");
-    assert_eq!(matrix.columns, gather.out_c, "matrix columns of {gather:?}");
+    matmul_all(&[(gather, matrix)], input, epilogue, output);
+}
+
+/// [`matmul()`] of several gathers that visit the same grid of the same input, each with its own
+/// taps, matrix and place of the output: the phases of an up-sampling convolution, or of the input
+/// gradient of one with a stride. What they read is looked up and rounded once.
+///
+/// # Panics
+/// As [`matmul()`], or if the gathers differ in more.
+pub fn matmul_all(
+    products: &[(&Gather, &PackedMatrix)],
+    input: &[f32],
+    epilogue: Epilogue<'_>,
+    output: &mut [f32],
+) {
+    let Some((first, main)) = products.first().copied() else {
+        return;
+    };
+    assert_eq!(input.len(), first.input_len(), "input of {first:?}");
+    assert_eq!(output.len(), first.output_len(), "output of {first:?}");
+    for (gather, matrix) in products.iter().copied() {
+        let alike = Gather {
+            taps: gather.taps.clone(),
+            out_origin: gather.out_origin,
+            ..first.clone()
+        };
+        assert_eq!(*gather, alike, "gathers of one product");
+        assert_eq!(matrix.depth, gather.depth(), "matrix depth of {gather:?}");
+        assert_eq!(matrix.columns, gather.out_c, "matrix columns of {gather:?}");
+        assert!(matrix.isa == main.isa && matrix.precision == main.precision);
+        gather.assert_output_fits();
+    }
     assert!(
-        epilogue.bias.is_none_or(|b| b.len() == gather.out_c),
-        "bias of {gather:?}"
+        epilogue.bias.is_none_or(|b| b.len() == first.out_c),
+        "bias of {first:?}"
     );
-    gather.assert_output_fits();
-    if gather.rows() == 0 || gather.out_c == 0 {
+    if first.rows() == 0 || first.out_c == 0 {
         return;
     }
     let output = Shared(output.as_mut_ptr());
-    match matrix.precision {
-        Precision::F32 => product(gather, input, matrix.isa, &matrix.panels, epilogue, output),
-        Precision::Bf16 => product(gather, input, matrix.isa, &matrix.pairs, epilogue, output),
+    let gathers: Vec<&Gather> = products.iter().map(|p| p.0).collect();
+    match main.precision {
+        Precision::F32 => {
+            let panels: Vec<&[f32]> = products.iter().map(|p| &*p.1.panels).collect();
+            product(&gathers, input, main.isa, &panels, epilogue, output);
+        }
+        Precision::Bf16 => {
+            let panels: Vec<&[Pair]> = products.iter().map(|p| &*p.1.pairs).collect();
+            product(&gathers, input, main.isa, &panels, epilogue, output);
+        }
     }
 }
 
 fn product<T: Input>(
-    gather: &Gather,
+    gathers: &[&Gather],
     input: &[f32],
     isa: Isa,
-    panels: &[T],
+    panels: &[&[T]],
     epilogue: Epilogue<'_>,
     output: Shared,
 ) {
+    let channels = gathers[0].in_c;
     // From here on channels of the input are counted in cells.
-    let cells = Gather {
-        in_c: T::cells(gather.in_c),
-        ..gather.clone()
+    let in_cells = |gather: &&Gather| Gather {
+        in_c: T::cells(channels),
+        ..(*gather).clone()
     };
-    let fold = Fold::of(&cells, isa);
-    let folded_panels = fold.as_ref().map(|fold| fold.panels(&cells, isa, panels));
-    let inner = fold.as_ref().map_or(&cells, |fold| &fold.inner);
-    let runs = Runs::new(inner);
-    let job = Job {
-        gather: inner,
-        input,
-        channels: gather.in_c,
-        isa,
-        panels: folded_panels.as_deref().unwrap_or(panels),
-        epilogue: if fold.is_some() {
-            Epilogue::NONE
-        } else {
-            epilogue
-        },
-        slices: slices(runs.len(), runs.channels()),
-        runs,
+    let cells: Vec<Gather> = gathers.iter().map(in_cells).collect();
+    let job = |gather, panels, epilogue| {
+        let runs = Runs::new(gather);
+        Job {
+            gather,
+            input,
+            channels,
+            isa,
+            panels,
+            epilogue,
+            slices: slices(runs.len(), runs.channels()),
+            runs,
+        }
     };
-    match &fold {
-        Some(fold) => job.share_out_folded(fold, &cells, epilogue, output),
-        None => job.share_out(output),
+    let fold = match &cells[..] {
+        [only] => Fold::of(only, isa),
+        _ => None,
+    };
+    if let Some(fold) = fold {
+        let panels = fold.panels(&cells[0], isa, panels[0]);
+        let inner = job(&fold.inner, &panels, Epilogue::NONE);
+        return inner.share_out_folded(&fold, &cells[0], epilogue, output);
     }
+    let parts = cells.iter().zip(panels);
+    let jobs: Vec<_> = parts.map(|(g, panels)| job(g, panels, epilogue)).collect();
+    share_out(&jobs, output);
 }
 
 /// # Safety
@@ -211,27 +252,50 @@ struct Job<'a, T> {
     slices: Vec<Slice>,
 }
 
-impl<T: Input> Job<'_, T> {
-    fn share_out(&self, output: Shared) {
-        let rows = self.gather.rows();
-        let block_rows = micro::tile_rows(self.isa) * BLOCK_TILES;
-        let blocks = rows.div_ceil(block_rows);
-        let panels = self.gather.out_c.div_ceil(panel_width(self.isa));
-        // Few rows: share the panels out as well, so that all threads have work.
-        let groups = if blocks >= 8 {
-            1
-        } else {
-            panels.min(8usize.div_ceil(blocks))
-        };
-        let per_group = panels.div_ceil(groups);
-        (0..blocks * groups).into_par_iter().for_each(|task| {
-            let (block, group) = (task / groups, task % groups);
-            let rows = block * block_rows..rows.min((block + 1) * block_rows);
-            let panels = (group * per_group).min(panels)..panels.min((group + 1) * per_group);
-            self.run(rows, panels, output);
-        });
-    }
+/// Runs jobs over the same positions, on all threads.
+fn share_out<T: Input>(jobs: &[Job<'_, T>], output: Shared) {
+    let (gather, isa) = (jobs[0].gather, jobs[0].isa);
+    let rows = gather.rows();
+    let block_rows = micro::tile_rows(isa) * BLOCK_TILES;
+    let blocks = rows.div_ceil(block_rows);
+    let panels = gather.out_c.div_ceil(panel_width(isa));
+    // Few rows: share the panels out as well, so that all threads have work.
+    let groups = if blocks >= 8 {
+        1
+    } else {
+        panels.min(8usize.div_ceil(blocks))
+    };
+    let per_group = panels.div_ceil(groups);
+    (0..blocks * groups).into_par_iter().for_each(|task| {
+        let (block, group) = (task / groups, task % groups);
+        let rows = block * block_rows..rows.min((block + 1) * block_rows);
+        let panels = (group * per_group).min(panels)..panels.min((group + 1) * per_group);
+        run(jobs, rows, panels, output);
+    });
+}
 
+/// Runs jobs over positions `rows` and columns of `panels`.
+fn run<T: Input>(jobs: &[Job<'_, T>], rows: Range<usize>, panels: Range<usize>, output: Shared) {
+    let job = &jobs[0];
+    let stretch = Stretch::new(job.gather, rows);
+    let pixels = jobs.iter().map(|job| job.runs.pixels(&stretch));
+    let pixels = pixels.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+    let start = |job: &Job<'_, T>| job.gather.output_at((0, 0, 0));
+    T::with_window(
+        job.input,
+        job.channels,
+        pixels.unwrap_or_default(),
+        |window| {
+            for other in jobs {
+                // The stretch names the first gather's outputs.
+                let output = output.at(start(other)).wrapping_sub(start(job));
+                other.run(window, &stretch, panels.clone(), Shared(output));
+            }
+        },
+    );
+}
+
+impl<T: Input> Job<'_, T> {
     /// The product of few columns by way of [`Fold`], of which this is the inner one: a stretch
     /// of grid rows at a time goes through it into a buffer of the task, and from there, added
     /// up, to the output of `gather`.
@@ -254,7 +318,7 @@ impl<T: Input> Job<'_, T> {
             let rows = lines.start * gather.in_w..lines.end * gather.in_w;
             // The buffer stands for the part of the inner output that starts at `lines.start`.
             let start = sums.as_mut_ptr().wrapping_sub(lines.start * line_len);
-            self.run(rows, 0..panels, Shared(start));
+            run(std::slice::from_ref(self), rows, 0..panels, Shared(start));
             for line in lines.clone() {
                 let sums = &sums[(line - lines.start) * line_len..];
                 // SAFETY: `output` holds the gather's output (asserted by `matmul`), and each
@@ -267,16 +331,13 @@ impl<T: Input> Job<'_, T> {
         });
     }
 
-    fn run(&self, rows: std::ops::Range<usize>, panels: std::ops::Range<usize>, output: Shared) {
+    fn run(&self, window: Window<'_, T>, stretch: &Stretch, panels: Range<usize>, output: Shared) {
         let isa = self.isa;
         let (rows_per_tile, width) = (micro::tile_rows(isa), panel_width(isa));
         let (runs, run_len) = (self.runs.len(), self.runs.channels());
-        let stretch = Stretch::new(self.gather, rows);
         let starts = &stretch.starts;
-        let (mut border, mut scratch) = (Border::new(), Vec::new());
-        let pixels = self.runs.pixels(&stretch);
-        let window = T::window(self.input, self.channels, pixels, &mut scratch);
-        let inputs = self.input_pointers(window, &stretch, rows_per_tile, &mut border);
+        let mut border = Border::new();
+        let inputs = self.input_pointers(window, stretch, rows_per_tile, &mut border);
         let last_slice = self.slices.len() - 1;
         for (s, slice) in self.slices.iter().enumerate() {
             for panel in panels.clone() {

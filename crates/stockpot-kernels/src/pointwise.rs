@@ -55,6 +55,33 @@ pub fn leaky_backward(
     }
 }
 
+/// Adds the columns of `grad` (rows of `channels`) to `sums`: the bias gradient of a layer without
+/// rectifier.
+///
+/// # Panics
+/// If `sums` has another length than `channels`: a bug of the caller.
+pub fn add_columns(grad: &[f32], channels: usize, sums: &mut [f32]) {
+    assert_eq!(sums.len(), channels);
+    let parts: Vec<Vec<f32>> = grad
+        .par_chunks(STRETCH * channels.max(1))
+        .map(|grad| {
+            vectorise(
+                #[inline(always)]
+                || {
+                    let mut sum = vec![0.0f32; channels];
+                    for row in grad.chunks_exact(channels) {
+                        sum.iter_mut().zip(row).for_each(|(s, g)| *s += g);
+                    }
+                    sum
+                },
+            )
+        })
+        .collect();
+    for part in parts {
+        sums.iter_mut().zip(part).for_each(|(s, p)| *s += p);
+    }
+}
+
 /// RMS norm without gain: `y = x / sqrt(mean(x²) + eps)` over each row (Zhang and Sennrich 2019).
 /// Returns nothing but `y`; the inverse root is found again from `x` in the backward pass.
 pub fn rms_norm(x: &[f32], row: usize, y: &mut [f32]) {

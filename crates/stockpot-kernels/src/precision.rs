@@ -9,6 +9,7 @@
     reason = "functions compiled for processors with bf16 instructions, rows by their pointers"
 )]
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
@@ -67,13 +68,14 @@ pub(crate) trait Input: Cell {
     /// Cells that a pixel of `channels` numbers takes.
     fn cells(channels: usize) -> usize;
 
-    /// Pixels `pixels` of `input` as cells, and the pixel they start at; `scratch` may hold them.
-    fn window<'a>(
-        input: &'a [f32],
+    /// Calls `work` with at least pixels `pixels` of `input` as cells, and the pixel they start
+    /// at. It must not call this again.
+    fn with_window(
+        input: &[f32],
         channels: usize,
         pixels: Range<usize>,
-        scratch: &'a mut Vec<Self>,
-    ) -> (&'a [Self], usize);
+        work: impl FnOnce((&[Self], usize)),
+    );
 }
 
 impl Input for f32 {
@@ -81,13 +83,13 @@ impl Input for f32 {
         channels
     }
 
-    fn window<'a>(
-        input: &'a [f32],
+    fn with_window(
+        input: &[f32],
         _channels: usize,
         _pixels: Range<usize>,
-        _scratch: &'a mut Vec<Self>,
-    ) -> (&'a [Self], usize) {
-        (input, 0)
+        work: impl FnOnce((&[Self], usize)),
+    ) {
+        work((input, 0));
     }
 }
 
@@ -96,25 +98,35 @@ impl Input for Pair {
         channels.div_ceil(2)
     }
 
-    fn window<'a>(
-        input: &'a [f32],
+    fn with_window(
+        input: &[f32],
         channels: usize,
         pixels: Range<usize>,
-        scratch: &'a mut Vec<Self>,
-    ) -> (&'a [Self], usize) {
-        scratch.clear();
-        scratch.resize(pixels.len() * channels.div_ceil(2), Pair::ZERO);
+        work: impl FnOnce((&[Self], usize)),
+    ) {
+        let len = pixels.len() * channels.div_ceil(2);
         let input = &input[pixels.start * channels..pixels.end * channels];
-        if channels.is_multiple_of(2) {
-            pair_up(input, scratch);
-        } else {
-            let cells = scratch.chunks_exact_mut(channels.div_ceil(2));
-            for (pixel, cells) in input.chunks_exact(channels).zip(cells) {
-                pair_up(pixel, cells);
+        WINDOW.with_borrow_mut(|scratch| {
+            if scratch.len() < len {
+                scratch.resize(len, Pair::ZERO);
             }
-        }
-        (scratch, pixels.start)
+            let scratch = &mut scratch[..len];
+            if channels.is_multiple_of(2) {
+                pair_up(input, scratch);
+            } else {
+                let cells = scratch.chunks_exact_mut(channels.div_ceil(2));
+                for (pixel, cells) in input.chunks_exact(channels).zip(cells) {
+                    pair_up(pixel, cells);
+                }
+            }
+            work((scratch, pixels.start));
+        });
     }
+}
+
+thread_local! {
+    /// Rounded input of the block that this thread works on; kept, so that its memory is warm.
+    static WINDOW: RefCell<Vec<Pair>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Neighbours as pairs; an odd last number is paired with zero.

@@ -17,6 +17,7 @@ pub mod network;
 pub mod params;
 pub mod plan;
 mod plan_backward;
+mod plan_memory;
 pub mod weights_file;
 
 pub use error::Error;

@@ -1,5 +1,6 @@
-//! Runs a graph on the CPU at a fixed batch: every buffer is allocated once, weights are packed once
-//! per change, and nothing is allocated in the loop but pointers.
+//! Runs a graph on the CPU at a fixed batch: every buffer is allocated once (`plan_memory` says which
+//! activations and gradients share one), weights are packed once per change, and nothing is allocated
+//! in the loop but pointers.
 //!
 //! `load` weights, `forward` a batch, and (for training plans) `backward` from the gradient of the
 //! output. The backward half lies in `plan_backward`.
@@ -12,11 +13,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use stockpot_kernels::{
     ConvShape, Epilogue, Gather, PackSource, PackedMatrix, Precision, UpConvShape, matmul,
-    pointwise,
+    matmul_all, pointwise,
 };
 
 use crate::graph::{Graph, NodeId, Op, Shape};
 use crate::params::Params;
+use crate::plan_memory::Memory;
 
 /// Packed weights of one node.
 #[derive(Debug)]
@@ -72,8 +74,7 @@ pub struct Plan {
     pub(crate) graph: Arc<Graph>,
     pub(crate) batch: usize,
     pub(crate) training: bool,
-    pub(crate) values: Vec<Vec<f32>>,
-    pub(crate) grads: Vec<Vec<f32>>,
+    pub(crate) memory: Memory,
     pub(crate) layers: Vec<Layer>,
     /// For each node and input: whether its gradient is the first to be written there.
     pub(crate) first_writer: Vec<Vec<bool>>,
@@ -106,15 +107,6 @@ impl Plan {
     }
 
     fn new(graph: Arc<Graph>, batch: usize, training: bool, precision: Precision) -> Self {
-        let buffers = || -> Vec<Vec<f32>> {
-            let len = |i: usize| match graph.nodes[i].op {
-                Op::Reshape => 0,
-                _ => batch * graph.nodes[i].shape.len(),
-            };
-            (0..graph.nodes.len()).map(|i| vec![0.0; len(i)]).collect()
-        };
-        let values = buffers();
-        let grads = if training { buffers() } else { Vec::new() };
         let layers = graph
             .nodes
             .iter()
@@ -131,12 +123,12 @@ impl Plan {
                 seen[to] |= writes;
             }
         }
+        let memory = Memory::new(&graph, batch, training, &first_writer);
         Self {
             graph,
             batch,
             training,
-            values,
-            grads,
+            memory,
             layers,
             first_writer,
             scratch: Vec::new(),
@@ -156,11 +148,7 @@ impl Plan {
 
     /// Bytes of all activation and gradient buffers.
     pub fn buffer_bytes(&self) -> usize {
-        self.values
-            .iter()
-            .chain(&self.grads)
-            .map(|b| b.len() * 4)
-            .sum()
+        self.memory.bytes()
     }
 
     /// Takes weights over: packs them for the products. Call again after every change.
@@ -218,12 +206,19 @@ impl Plan {
     /// If no weights were loaded or the length is wrong: bugs of the caller.
     pub fn forward(&mut self, input: &[f32]) -> &[f32] {
         assert!(self.loaded, "weights must be loaded before a plan runs");
-        assert_eq!(input.len(), self.values[0].len(), "input of the plan");
-        copy(input, &mut self.values[0]);
+        let place = self.memory.value_place(0);
+        assert_eq!(input.len(), place.len, "input of the plan");
+        let mut first = self.memory.take(place);
+        copy(input, &mut first[..place.len]);
+        self.memory.put(place, first);
         for i in 1..self.graph.nodes.len() {
-            let mut out = std::mem::take(&mut self.values[i]);
-            self.forward_node(i, &mut out);
-            self.values[i] = out;
+            if self.graph.nodes[i].op == Op::Reshape {
+                continue;
+            }
+            let place = self.memory.value_place(i);
+            let mut out = self.memory.take(place);
+            self.forward_node(i, &mut out[..place.len]);
+            self.memory.put(place, out);
         }
         self.output()
     }
@@ -234,7 +229,7 @@ impl Plan {
     }
 
     pub(crate) fn value(&self, id: NodeId) -> &[f32] {
-        &self.values[source(&self.graph, id).0]
+        self.memory.value(source(&self.graph, id).0)
     }
 
     fn forward_node(&self, i: usize, out: &mut [f32]) {
@@ -256,9 +251,8 @@ impl Plan {
                     slope: activation.slope(),
                     add: false,
                 };
-                for (gather, packed) in l.forward.iter().zip(&l.packed) {
-                    matmul(gather, x, packed, epilogue, out);
-                }
+                let phases: [_; 4] = std::array::from_fn(|p| (&l.forward[p], &l.packed[p]));
+                matmul_all(&phases, x, epilogue, out);
             }
             (Op::Dense { activation, .. }, Layer::Dense(l)) => {
                 let epilogue = Epilogue {

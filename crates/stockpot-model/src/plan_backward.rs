@@ -2,12 +2,13 @@
 
 use rayon::prelude::*;
 use stockpot_kernels::weight_grad::weight_grad_in;
-use stockpot_kernels::{Epilogue, Isa, matmul, pointwise};
+use stockpot_kernels::{Epilogue, Gather, Isa, PackedMatrix, matmul, matmul_all, pointwise};
 
 use crate::graph::{NodeId, Op};
 use crate::plan::{
     CHUNK, ConvLayer, DenseLayer, Layer, Plan, UpConvLayer, average_down_backward, copy, source,
 };
+use crate::plan_memory::heir_of;
 
 impl Plan {
     /// Runs backward after [`Plan::forward`]: **adds** the gradients of the weights to
@@ -32,27 +33,31 @@ impl Plan {
         );
         let last = self.graph.nodes.len() - 1;
         let end = source(&self.graph, NodeId(last)).0;
-        assert_eq!(
-            grad_output.len(),
-            self.grads[end].len(),
-            "output gradient of the plan"
-        );
-        copy(grad_output, &mut self.grads[end]);
+        let place = self.memory.grad_place(end);
+        assert_eq!(grad_output.len(), place.len, "output gradient of the plan");
+        let mut first = self.memory.take(place);
+        copy(grad_output, &mut first[..place.len]);
+        self.memory.put(place, first);
         for i in (1..=last).rev() {
             if self.graph.nodes[i].op == Op::Reshape {
                 continue;
             }
-            let mut grad = std::mem::take(&mut self.grads[i]);
-            self.backward_node(i, &mut grad, grad_params, want_input_grad);
-            self.grads[i] = grad;
+            let place = self.memory.grad_place(i);
+            let mut grad = self.memory.take(place);
+            self.backward_node(i, &mut grad[..place.len], grad_params, want_input_grad);
+            self.memory.put(place, grad);
         }
-        if want_input_grad { &self.grads[0] } else { &[] }
+        if want_input_grad {
+            self.memory.at(self.memory.grad_place(0))
+        } else {
+            &[]
+        }
     }
 
     fn backward_node(
         &mut self,
         i: usize,
-        grad: &mut Vec<f32>,
+        grad: &mut [f32],
         grad_params: &mut [f32],
         want_input_grad: bool,
     ) {
@@ -81,12 +86,21 @@ impl Plan {
             let bias_grad = &mut grad_params[specs[bias].range()];
             let channels = bias_grad.len();
             let slope = activation.slope();
-            pointwise::leaky_backward(&self.values[i], slope, grad, channels, Some(bias_grad));
+            if slope == 1.0 {
+                // Nothing was bent, and the output may be gone.
+                pointwise::add_columns(grad, channels, bias_grad);
+            } else {
+                let output = self.memory.value(i);
+                pointwise::leaky_backward(output, slope, grad, channels, Some(bias_grad));
+            }
             let mut layer = std::mem::replace(&mut self.layers[i], Layer::None);
-            let x = &self.values[input.0];
+            let place = self.memory.grad_place(input.0);
+            let mut target = wanted.then(|| self.memory.take(place));
+            let x = self.memory.value(input.0);
             let weight_grads = &mut grad_params[specs[weight].range()];
-            let mut target = wanted.then(|| std::mem::take(&mut self.grads[input.0]));
-            let into = target.as_deref_mut().map(|t| (t, self.first_writer[i][0]));
+            let into = target
+                .as_mut()
+                .map(|t| (&mut t[..place.len], self.first_writer[i][0]));
             match &mut layer {
                 Layer::None => {}
                 Layer::Conv(l) => conv_backward(l, x, grad, weight_grads, into),
@@ -95,41 +109,26 @@ impl Plan {
             }
             self.layers[i] = layer;
             if let Some(target) = target {
-                self.grads[input.0] = target;
+                self.memory.put(place, target);
             }
             return;
         }
-        if node.op == Op::Add && self.hand_over(i, grad, want_input_grad) {
-            return;
-        }
+        let heir = heir_of(&graph, &self.first_writer, i);
         for (k, id) in node.inputs.iter().enumerate() {
             let to = source(&graph, *id);
-            if to.0 == 0 && !want_input_grad {
+            // What an heir gets is in its place already.
+            if (to.0 == 0 && !want_input_grad) || heir == Some(k) {
                 continue;
             }
-            let mut target = std::mem::take(&mut self.grads[to.0]);
+            let place = self.memory.grad_place(to.0);
+            let mut target = self.memory.take(place);
             if self.first_writer[i][k] {
-                self.pointwise_backward(i, grad, &mut target);
+                self.pointwise_backward(i, grad, &mut target[..place.len]);
             } else {
-                self.pointwise_backward_onto(i, grad, &mut target);
+                self.pointwise_backward_onto(i, grad, &mut target[..place.len]);
             }
-            self.grads[to.0] = target;
+            self.memory.put(place, target);
         }
-    }
-
-    /// A sum's gradient is that of both its inputs: where both are written for the first time,
-    /// one gets a copy and the other the buffer itself, whose content nobody else reads.
-    fn hand_over(&mut self, i: usize, grad: &mut Vec<f32>, want_input_grad: bool) -> bool {
-        let inputs = &self.graph.nodes[i].inputs;
-        let [a, b] = [inputs[0], inputs[1]].map(|id| source(&self.graph, id).0);
-        let both_first = self.first_writer[i].iter().all(|first| *first);
-        let wanted = want_input_grad || (a != 0 && b != 0);
-        if !both_first || a == b || !wanted {
-            return false;
-        }
-        copy(grad, &mut self.grads[a]);
-        std::mem::swap(grad, &mut self.grads[b]);
-        true
     }
 
     /// [`Self::pointwise_backward`], but adds to `target`.
@@ -157,7 +156,7 @@ impl Plan {
             Op::Add => copy(grad, target),
             Op::Sigmoid => {
                 copy(grad, target);
-                pointwise::sigmoid_backward(&self.values[i], target);
+                pointwise::sigmoid_backward(self.memory.value(i), target);
             }
             Op::RmsNorm => {
                 let x = self.value(node.inputs[0]);
@@ -191,8 +190,14 @@ fn conv_backward(l: &mut ConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into:
             add: !first,
             ..Epilogue::NONE
         };
-        for (gather, _, packed) in &l.input_grads {
-            matmul(gather, dy, packed, epilogue, dx);
+        // Phases of one grid go together; on odd sizes some have a row or column less.
+        let grid = |g: &Gather| [g.grid_h, g.grid_w];
+        let mut rest: Vec<_> = l.input_grads.iter().map(|(g, _, m)| (g, m)).collect();
+        while let Some((first, _)) = rest.first().copied() {
+            let alike = |p: &(&Gather, &PackedMatrix)| grid(p.0) == grid(first);
+            let (together, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(alike);
+            matmul_all(&together, dy, epilogue, dx);
+            rest = others;
         }
     }
 }

@@ -300,3 +300,54 @@ fn weights_files_round_trip_and_refuse_what_does_not_fit() {
     let bytes = weights_file::to_bytes(family, &poisoned, &BTreeMap::new()).unwrap();
     assert!(weights_file::from_bytes(family, net.decoder_layout(), &bytes).is_err());
 }
+
+/// Buffers are shared between activations and gradients; nothing may read what another left there.
+#[test]
+fn a_used_plan_equals_a_fresh_one() {
+    let families = [
+        "comb-s-64".parse().unwrap(),
+        Family::classic(3, 64, 8).unwrap(),
+    ];
+    for (family, precision) in families
+        .into_iter()
+        .flat_map(|f| [Precision::F32, Precision::Bf16].map(|p| (f, p)))
+    {
+        let net = Network::new(family);
+        let halves = [
+            (net.encoder(), net.init_encoder(1)),
+            (net.decoder(), net.init_decoder(1)),
+        ];
+        for (graph, params) in halves {
+            let run = |plan: &mut Plan, value: Option<f32>| {
+                let fill = |n: usize, what: &str| match value {
+                    Some(v) => vec![v; n],
+                    None => noise(n, what),
+                };
+                let input = fill(3 * graph.input_shape().len(), "input");
+                let output = plan.forward(&input).to_vec();
+                let mut grads = vec![0.0; params.data.len()];
+                let grad = fill(output.len(), "gradient");
+                let back = plan.backward(&grad, &mut grads, true).to_vec();
+                [output, back, grads].concat()
+            };
+            let plan = || {
+                let mut plan = Plan::training_in(graph.clone(), 3, precision);
+                plan.load(&params);
+                plan
+            };
+            let (mut fresh, mut used) = (plan(), plan());
+            assert!(run(&mut used, Some(f32::NAN)).iter().all(|v| v.is_nan()));
+            let (wanted, found) = (run(&mut fresh, None), run(&mut used, None));
+            assert!(wanted.iter().all(|v| v.is_finite()));
+            assert!(wanted == found, "{family} {precision:?}");
+            let mut inference = Plan::inference_in(graph.clone(), 3, precision);
+            inference.load(&params);
+            let drawn = inference.forward(&noise(3 * graph.input_shape().len(), "input"));
+            assert_eq!(drawn, &wanted[..drawn.len()]);
+            // Each activation and its gradient in a place of its own.
+            let apart: usize = graph.nodes.iter().map(|n| 2 * 3 * 4 * n.shape.len()).sum();
+            assert!(10 * fresh.buffer_bytes() < 8 * apart, "{family}");
+            assert!(inference.buffer_bytes() < fresh.buffer_bytes());
+        }
+    }
+}
