@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Swap(SwapArgs),
     /// Measure how good training and swapping are, on people who do not exist
     Eval(EvalArgs),
+    /// Measure how fast this machine could be at most, and how near stockpot comes to that
+    Bench(SpeedArgs),
     /// What a library holds, and whether it is whole
     #[command(subcommand)]
     Library(LibraryCommand),
@@ -391,6 +393,19 @@ pub(crate) struct BenchArgs {
     #[arg(long, hide = true, conflicts_with = "quick")]
     pub(crate) tiny: bool,
     /// Write eval.json and the page eval.html into this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpeedArgs {
+    /// Fewer networks, sizes and rounds: about two minutes instead of about fifteen, on 2 cores
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// So little that it only shows that everything runs
+    #[arg(long, hide = true, conflicts_with = "quick")]
+    pub(crate) tiny: bool,
+    /// Write bench.json and the page bench.html into this folder
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use stockpot_core::CancelToken;
 use stockpot_eval::bench::{self, Effort};
-use stockpot_eval::{clips, demo, video};
+use stockpot_eval::{clips, demo, speed, video};
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
     BatchSize, BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
-    FacesCommand, LegacyArgs, LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand, Start,
-    SwapArgs, TrainArgs,
+    FacesCommand, LegacyArgs, LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand,
+    SpeedArgs, Start, SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -38,6 +38,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
         Command::Train(args) => train(&session, args),
         Command::Swap(args) => swap(&session, args),
         Command::Eval(args) => eval(&session, args),
+        Command::Bench(args) => bench_speed(&session, args),
         Command::Demo(args) => demo(&session, args),
         Command::Library(command) => library(&session, command),
         Command::Legacy(command) => legacy(&session, command),
@@ -290,6 +291,20 @@ fn eval(session: &Session<'_>, args: EvalArgs) -> Result<ExitCode, Failure> {
         "Not measured: {}; their lines say why",
         reply.failed.join(", ")
     )))
+}
+
+fn bench_speed(session: &Session<'_>, args: SpeedArgs) -> Result<ExitCode, Failure> {
+    let settings = speed::Settings {
+        quick: args.quick,
+        tiny: args.tiny,
+        out: args.output,
+        command: environment::command_line(),
+    };
+    let reply = speed::run(&session.ctx, &settings);
+    session.reporter.finish();
+    let reply = reply?;
+    session.console.result_as(&reply, &reply.text())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn bench_settings(args: BenchArgs, tracks: Vec<String>) -> bench::Settings {

@@ -13,6 +13,7 @@ pub mod measure;
 pub mod outcome;
 mod page;
 pub mod sets;
+pub mod speed;
 mod table;
 pub mod tracks;
 mod trained;

@@ -5,7 +5,11 @@
     reason = "calling functions compiled for other processors than the oldest"
 )]
 
+mod bf16;
+
 use std::hint::black_box;
+
+pub use bf16::multiply_adds_bf16;
 
 use crate::isa::Isa;
 

@@ -100,3 +100,36 @@ fn what_cannot_be_evaluated_is_refused() {
     let both = stock.run("eval --tracks T1 video a.mp4 --truth a.mp4");
     assert_eq!(both.code, Some(2), "{}", both.err);
 }
+
+#[test]
+fn a_tiny_measure_of_speed_goes_the_whole_way() {
+    let Some(stock) = Stock::empty() else {
+        return;
+    };
+    if !stock.has_heads() {
+        skip("the head data are not installed (`stockpot models install`)");
+        return;
+    }
+    let reply = stock.ok("bench --tiny -o report");
+    let median = |v: &Value| v["median"].as_f64().unwrap();
+    let one = median(&reply["ceilings"]["f32_one"]);
+    assert!(one > 1.0, "a machine of {one} GFLOP/s");
+    let layers = reply["layers"].as_array().unwrap();
+    assert!(layers.len() > 10 && layers.iter().all(|l| median(&l["forward"]["gflops"]) > 0.0));
+    let shares = layers.iter().map(|l| l["share_of_step"].as_f64().unwrap());
+    assert!((shares.sum::<f64>() - 1.0).abs() < 1e-9);
+    for part in ["steps", "looking", "feeding"] {
+        assert_eq!(reply[part].as_array().unwrap().len(), 1, "{part}");
+    }
+    assert!(median(&reply["video"]["extract_frames_per_sec"]) > 0.0);
+    assert!(median(&reply["video"]["swap_frames_per_sec"]) > 0.0);
+    let page = fs::read_to_string(stock.path("report/bench.html")).unwrap();
+    assert!(page.contains("<svg") && !page.contains("http:") && !page.contains("https:"));
+    assert!(!page.contains("NaN"), "a figure that is none");
+    let text = fs::read_to_string(stock.path("report/bench.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), reply);
+    assert!(
+        !stock.path("stock").exists(),
+        "the user's library is not touched"
+    );
+}
