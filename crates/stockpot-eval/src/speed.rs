@@ -193,8 +193,8 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let plan = Plan::of(settings)?;
     let mut not_measured = Vec::new();
     let ceilings = ceilings::measure(ctx, &plan)?;
-    let layers = layers::measure(ctx, &plan, &ceilings)?;
-    let (steps, looking) = steps::measure(ctx, &plan, &ceilings)?;
+    let mut layers = layers::measure(ctx, &plan)?;
+    let (mut steps, looking) = steps::measure(ctx, &plan)?;
     let (video, feeding) = match video::measure(ctx, &plan) {
         Ok((video, feeding)) => (Some(video), feeding),
         Err(e) if e.kind == JobErrorKind::Cancelled => return Err(e),
@@ -207,6 +207,9 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             (None, Vec::new())
         }
     };
+    let ceilings = ceilings.with(ceilings::measure(ctx, &plan)?);
+    layers.iter_mut().for_each(|l| l.judge(&ceilings));
+    steps.iter_mut().for_each(|s| s.judge(&ceilings));
     let feeding = steps::beside(feeding, &steps);
     if ceilings.bf16_all.is_none() {
         not_measured.push("bf16: this processor does not multiply it by itself".into());
@@ -307,6 +310,28 @@ pub(crate) mod tests {
         assert!(timed(0.0, || ()).high >= 0.0);
     }
 
+    #[test]
+    fn the_better_of_two_measurements_is_the_ceiling() {
+        let first = sample().ceilings;
+        let (better, worse) = (Sample::of(vec![470.0, 520.0]), Sample::of(vec![100.0]));
+        let second = Ceilings {
+            f32_all: better,
+            memory_all: worse,
+            ..first
+        };
+        let both = first.with(second);
+        assert_eq!((both.gflops(false), both.f32_all.low), (520.0, 414.0));
+        assert_eq!(both.memory(), 100.0);
+        assert!((both.gflops(true) - 990.0).abs() < 1e-9);
+        let mut step = sample().steps.remove(0);
+        step.judge(&both);
+        assert!((step.share - 350.0 / 990.0).abs() < 1e-9);
+        let mut layer = sample().layers.remove(0);
+        layer.judge(&first);
+        // 30 operations a byte: 22 GB/s allow 660 GFLOP/s, less than the 990 of the products.
+        assert!((layer.forward.share - 300.0 / 660.0).abs() < 1e-9);
+    }
+
     pub(crate) fn sample() -> Reply {
         let at = |median: f64| Sample {
             median,
@@ -362,6 +387,7 @@ pub(crate) mod tests {
                 step_secs: 0.8,
                 copy_secs: at(0.05),
                 write_secs: at(0.6),
+                write_core_secs: at(0.2),
                 save_share: 0.002,
                 evaluation_secs: at(0.5),
                 evaluation_share: 0.003,

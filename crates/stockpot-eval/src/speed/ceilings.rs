@@ -1,4 +1,7 @@
 //! What the machine can do at most: products in registers, and numbers to and from memory.
+//!
+//! Whatever else runs on the machine can only make these figures lower, so the highest round is the
+//! ceiling; they are taken at the beginning of the bench and again at its end.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -32,11 +35,34 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// The products' ceiling of all threads for a number format.
+    /// The products' ceiling of all threads for a number format, in 10⁹ a second.
     pub fn gflops(&self, bf16: bool) -> f64 {
         match self.bf16_all.filter(|_| bf16) {
-            Some(all) => all.median,
-            None => self.f32_all.median,
+            Some(all) => all.high,
+            None => self.f32_all.high,
+        }
+    }
+
+    /// The memory's ceiling of all threads, in 10⁹ bytes a second.
+    pub fn memory(&self) -> f64 {
+        self.memory_all.high
+    }
+
+    /// Both measurements taken together: the median of the better one, the ends of both.
+    pub(super) fn with(self, other: Self) -> Self {
+        let both = |a: Sample, b: Sample| Sample {
+            median: a.median.max(b.median),
+            low: a.low.min(b.low),
+            high: a.high.max(b.high),
+        };
+        Self {
+            threads: self.threads,
+            f32_one: both(self.f32_one, other.f32_one),
+            f32_all: both(self.f32_all, other.f32_all),
+            bf16_one: self.bf16_one.zip(other.bf16_one).map(|(a, b)| both(a, b)),
+            bf16_all: self.bf16_all.zip(other.bf16_all).map(|(a, b)| both(a, b)),
+            memory_one: both(self.memory_one, other.memory_one),
+            memory_all: both(self.memory_all, other.memory_all),
         }
     }
 }
@@ -97,7 +123,7 @@ fn rate(plan: &Plan, work: &(dyn Fn(usize) -> u64 + Sync), threads: usize) -> Sa
         };
         done as f64 / start.elapsed().as_secs_f64() / 1e9
     };
-    Sample::of((0..plan.rounds.max(3)).map(|_| once()).collect())
+    Sample::of((0..2 * plan.rounds + 1).map(|_| once()).collect())
 }
 
 struct Buffers {
@@ -128,7 +154,7 @@ impl Buffers {
             });
         };
         let mut found = Vec::new();
-        for _ in 0..plan.rounds.max(3) {
+        for _ in 0..2 * plan.rounds + 1 {
             let start = Instant::now();
             if all {
                 a.par_chunks_mut(PART)

@@ -22,8 +22,25 @@ pub struct Way {
     pub gflops: Sample,
     /// Products and sums for each byte of inputs, outputs and weights, each counted once as `f32`.
     pub intensity: f64,
-    /// Of the lower of the two ceilings at this intensity, 0 to 1.
+    /// Of the lower of the two ceilings at this intensity, 0 to 1; above where the numbers stay in
+    /// the caches, or where others were at work while the ceilings were measured.
     pub share: f64,
+}
+
+impl Way {
+    /// Sets it beside the ceilings.
+    fn judge(&mut self, ceilings: &Ceilings, precision: Precision) {
+        let products = ceilings.gflops(precision == Precision::Bf16);
+        self.share = self.gflops.median / products.min(ceilings.memory() * self.intensity);
+    }
+}
+
+impl Layer {
+    /// Sets it beside the ceilings.
+    pub(super) fn judge(&mut self, ceilings: &Ceilings) {
+        self.forward.judge(ceilings, self.precision);
+        self.backward.judge(ceilings, self.precision);
+    }
 }
 
 /// A layer.
@@ -46,11 +63,7 @@ pub struct Layer {
 }
 
 /// Measures.
-pub(super) fn measure(
-    ctx: &Context,
-    amounts: &Amounts,
-    ceilings: &Ceilings,
-) -> Result<Vec<Layer>, JobError> {
+pub(super) fn measure(ctx: &Context, amounts: &Amounts) -> Result<Vec<Layer>, JobError> {
     let mut found = Vec::new();
     for family in &amounts.layer_families {
         let network = Network::new(*family);
@@ -64,7 +77,7 @@ pub(super) fn measure(
         let (mut layers, mut secs) = (Vec::new(), Vec::new());
         for (graph, faces, times) in halves {
             for node in weighted(graph) {
-                let (layer, one) = one(*family, graph, node, faces, amounts, ceilings);
+                let (layer, one) = one(*family, graph, node, faces, amounts);
                 watch.tick(&format!("{family} {}", layer.name))?;
                 layers.push(layer);
                 secs.push(times * one);
@@ -94,7 +107,6 @@ fn one(
     node: usize,
     faces: usize,
     amounts: &Amounts,
-    ceilings: &Ceilings,
 ) -> (Layer, f64) {
     let (alone, weight) = alone(graph, node);
     let (input, output) = (alone.input_shape(), alone.output_shape());
@@ -124,17 +136,10 @@ fn one(
     let flop = 2.0 * (alone.multiply_adds() * faces as u64) as f64;
     let ways = if wants_input { 2.0 } else { 1.0 };
     let numbers = (faces * (input.len() + output.len()) + alone.layout.len()) as f64;
-    let way = |secs: Sample, flop: f64, bytes: f64| {
-        let gflops = secs.rate(flop / 1e9);
-        let intensity = flop / bytes;
-        let roof = ceilings
-            .gflops(rounds)
-            .min(ceilings.memory_all.median * intensity);
-        Way {
-            gflops,
-            intensity,
-            share: gflops.median / roof,
-        }
+    let way = |secs: Sample, flop: f64, bytes: f64| Way {
+        gflops: secs.rate(flop / 1e9),
+        intensity: flop / bytes,
+        share: 0.0,
     };
     let layer = Layer {
         family,

@@ -48,7 +48,7 @@ impl Axis {
 pub(super) fn roofline(reply: &Reply, family: Family) -> String {
     let layers: Vec<&Layer> = reply.layers.iter().filter(|l| l.family == family).collect();
     let ceilings = &reply.ceilings;
-    let memory = ceilings.memory_all.median;
+    let memory = ceilings.memory();
     let ways = || layers.iter().flat_map(|l| [l.forward, l.backward]);
     let ends = |values: &mut dyn Iterator<Item = f64>| {
         let usable = values.filter(|v| v.is_finite() && *v > 0.0);
@@ -58,10 +58,9 @@ pub(super) fn roofline(reply: &Reply, family: Family) -> String {
     };
     let (least, most) = ends(&mut ways().map(|w| w.intensity));
     let (slowest, _) = ends(&mut ways().map(|w| w.gflops.median));
-    let top = ceilings.bf16_all.map_or(ceilings.f32_all.median, |b| {
-        b.median.max(ceilings.f32_all.median)
-    });
-    let ridge = ceilings.f32_all.median / memory;
+    let (f32, bf16) = (ceilings.gflops(false), ceilings.gflops(true));
+    let top = f32.max(bf16);
+    let ridge = f32 / memory;
     let x = Axis {
         low: least.min(ridge) / 1.6,
         high: most.max(2.0 * ridge) * 1.6,
@@ -98,9 +97,9 @@ pub(super) fn roofline(reply: &Reply, family: Family) -> String {
             number(gflops),
         );
     };
-    roof(ceilings.f32_all.median, "f32", "f32");
-    if let Some(bf16) = ceilings.bf16_all {
-        roof(bf16.median, "bf16", "bf16");
+    roof(f32, "f32", "f32");
+    if ceilings.bf16_all.is_some() {
+        roof(bf16, "bf16", "bf16");
     }
     // Where the slope has room beside it.
     let at = x.low * 1.15;

@@ -45,6 +45,13 @@ pub struct Step {
     pub parts: Vec<(&'static str, f64)>,
 }
 
+impl Step {
+    /// Sets it beside the ceilings.
+    pub(super) fn judge(&mut self, ceilings: &Ceilings) {
+        self.share = self.gflops.median / ceilings.gflops(self.precision == Precision::Bf16);
+    }
+}
+
 /// What is done beside the steps, at the default batch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Looking {
@@ -58,7 +65,10 @@ pub struct Looking {
     pub copy_secs: Sample,
     /// Seconds to write and flush the copy, in the background.
     pub write_secs: Sample,
-    /// What copying costs a training that saves every 32 steps, 0 to 1.
+    /// Seconds of a core's time of that, which the step has to do without; by the clock where the
+    /// system does not tell.
+    pub write_core_secs: Sample,
+    /// What both cost a training that saves every 32 steps and uses all cores, 0 to 1.
     pub save_share: f64,
     /// Seconds to measure the held-out faces of both persons.
     pub evaluation_secs: Sample,
@@ -86,11 +96,7 @@ pub struct Feeding {
 }
 
 /// Measures steps, and for each network at the middle batch what is done beside them.
-pub(super) fn measure(
-    ctx: &Context,
-    plan: &Plan,
-    ceilings: &Ceilings,
-) -> Result<(Vec<Step>, Vec<Looking>), JobError> {
+pub(super) fn measure(ctx: &Context, plan: &Plan) -> Result<(Vec<Step>, Vec<Looking>), JobError> {
     let total = plan.families.len() * plan.batches.len() * plan.precisions.len();
     let mut watch = Watch::begin(ctx, "measure steps", total);
     let (mut steps, mut looking) = (Vec::new(), Vec::new());
@@ -99,8 +105,7 @@ pub(super) fn measure(
         for precision in &plan.precisions {
             for batch in &plan.batches {
                 let mut bench = Bench::new(*family, *batch, *precision)?;
-                let mut step = bench.steps(plan.rounds)?;
-                step.share = step.gflops.median / ceilings.gflops(*precision == Precision::Bf16);
+                let step = bench.steps(plan.rounds)?;
                 if *batch == usual && Some(precision) == plan.precisions.first() {
                     looking.push(bench.looking(step.step_secs.median, plan.rounds)?);
                 }
@@ -214,14 +219,14 @@ impl Bench {
         // Two copies are kept in turn; the first of each finds fresh memory.
         self.trainer.snapshot();
         self.trainer.snapshot();
-        let (mut copies, mut writes) = (Vec::new(), Vec::new());
+        let (mut copies, mut writes, mut cores) = (Vec::new(), Vec::new(), Vec::new());
         let folder = tempfile::tempdir()
             .map_err(|e| JobError::failed(format!("Cannot make a folder to work in: {e}")))?;
         for _ in 0..rounds {
             let begun = Instant::now();
             let state = self.trainer.snapshot();
             copies.push(begun.elapsed().as_secs_f64());
-            let begun = Instant::now();
+            let (begun, core) = (Instant::now(), core_secs());
             let path = folder.path().join("checkpoint");
             let failed = |e: std::io::Error| cannot("write", &path, &e);
             let file = std::fs::File::create(&path).map_err(failed)?;
@@ -229,7 +234,9 @@ impl Bench {
             checkpoint::write(&mut file, self.trainer.meta(), &state).map_err(failed)?;
             let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
             file.sync_all().map_err(failed)?;
-            writes.push(begun.elapsed().as_secs_f64());
+            let secs = begun.elapsed().as_secs_f64();
+            writes.push(secs);
+            cores.push(core_secs().zip(core).map_or(secs, |(now, then)| now - then));
         }
         let side = self.trainer.side();
         let (held_out, shown) = (noise(HELD_OUT, side), noise(PREVIEW, side));
@@ -249,22 +256,33 @@ impl Bench {
             previews.push(begun.elapsed().as_secs_f64());
         }
         let usual = TrainSettings::default();
-        let share = |found: Sample, every: f64| found.median / (found.median + every * step_secs);
+        let share = |secs: f64, every: f64| secs / (secs + every * step_secs);
         let (copy_secs, evaluation_secs) = (Sample::of(copies), Sample::of(evaluations));
-        let preview_secs = Sample::of(previews);
+        let (preview_secs, write_core_secs) = (Sample::of(previews), Sample::of(cores));
+        let saving =
+            copy_secs.median + write_core_secs.median / rayon::current_num_threads() as f64;
         Ok(Looking {
             family: self.family,
             batch: self.trainer.meta().settings.batch,
             step_secs,
             copy_secs,
             write_secs: Sample::of(writes),
-            save_share: share(copy_secs, SAVE_EVERY),
+            write_core_secs,
+            save_share: share(saving, SAVE_EVERY),
             evaluation_secs,
-            evaluation_share: share(evaluation_secs, usual.evaluate_every as f64),
+            evaluation_share: share(evaluation_secs.median, usual.evaluate_every as f64),
             preview_secs,
-            preview_share: share(preview_secs, usual.preview_every as f64),
+            preview_share: share(preview_secs.median, usual.preview_every as f64),
         })
     }
+}
+
+/// Seconds that this thread has had a core for, by Linux's scheduler.
+fn core_secs() -> Option<f64> {
+    // `.ok()`: other systems have no such file.
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let ns: f64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(ns / 1e9)
 }
 
 /// Faces of noise: time does not depend on what is on a picture.

@@ -161,8 +161,9 @@ fn looking(reply: &Reply) -> Table {
             l.family.to_string(),
             format!("2 x {}", l.batch),
             number(1e3 * l.copy_secs.median),
-            percent(l.save_share),
             number(1e3 * l.write_secs.median),
+            number(1e3 * l.write_core_secs.median),
+            percent(l.save_share),
             number(1e3 * l.evaluation_secs.median),
             percent(l.evaluation_share),
             number(1e3 * l.preview_secs.median),
@@ -175,8 +176,9 @@ fn looking(reply: &Reply) -> Table {
             "network",
             "faces",
             "copy ms",
-            "every 32 steps",
             "written behind, ms",
+            "of a core, ms",
+            "both, every 32 steps",
             "evaluation ms",
             "every 250",
             "preview ms",
@@ -256,7 +258,7 @@ pub(super) fn surroundings(reply: &Reply) -> String {
         None => String::new(),
     };
     format!(
-        "medians with lowest and highest, on {}{load}",
+        "medians with lowest and highest, ceilings by their highest, on {}{load}",
         reply.machine
     )
 }
