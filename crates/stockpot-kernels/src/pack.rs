@@ -1,9 +1,15 @@
 //! Weights rearranged for the matrix product: panels of a few columns, all depths of a panel
 //! contiguous, the last panel padded with zeros.
+#![expect(
+    unsafe_code,
+    reason = "functions compiled for other processors than the oldest"
+)]
 
 use rayon::prelude::*;
 
 use crate::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use crate::isa::multiplies_bf16;
 use crate::micro::Cell;
 use crate::precision::{Pair, Precision, interleave};
 
@@ -126,88 +132,263 @@ impl PackedMatrix {
         self.columns = source.columns;
         let isa = self.isa;
         match self.precision {
-            Precision::F32 => {
-                each_tap(isa, source, source.channels, &mut self.panels, pack_tap);
-            }
-            Precision::Bf16 => {
-                let cells = source.channels.div_ceil(2);
-                each_tap(isa, source, cells, &mut self.pairs, pack_tap_in_pairs);
-            }
+            Precision::F32 => fill(isa, source, &mut self.panels),
+            Precision::Bf16 => fill(isa, source, &mut self.pairs),
         }
     }
 }
 
-/// Sizes the panels and has `pack` fill each tap of each: `(cells, source, first number, valid
-/// columns, stored columns)`.
-fn each_tap<T: Cell>(
-    isa: Isa,
-    source: &PackSource<'_>,
-    cells: usize,
-    panels: &mut Vec<T>,
-    pack: impl Fn(&mut [T], &PackSource<'_>, usize, usize, usize) + Sync,
-) {
+/// Panels that a task fills side by side, so that it reads long pieces of the weights' rows.
+const GROUP: usize = 4;
+/// Cells of a column that are filled before the next panel's.
+const BLOCK: usize = 16;
+
+/// Sizes the panels and fills them.
+fn fill<T: Packed>(isa: Isa, source: &PackSource<'_>, panels: &mut Vec<T>) {
     let width = panel_width(isa);
+    let cells = source.channels.div_ceil(T::NUMBERS);
     let depth = source.tap_offsets.len() * cells;
     panels.resize(panels_len(isa, depth, source.columns), T::ZERO);
     if depth == 0 {
         return;
     }
-    let panels = panels.par_chunks_mut(depth * width).enumerate();
-    panels.for_each(|(p, panel)| {
-        let first = p * width;
-        let valid = width.min(source.columns - first);
-        let width = stored_width(isa, valid);
-        for (rows, base) in panel
-            .chunks_exact_mut(cells * width)
-            .zip(source.tap_offsets)
-        {
-            let at = base + first * source.column_stride;
-            pack(rows, source, at, valid, width);
+    let groups = panels.par_chunks_mut(GROUP * depth * width).enumerate();
+    groups.for_each(|(group, panels)| {
+        for (tap, base) in source.tap_offsets.iter().enumerate() {
+            for first in (0..cells).step_by(BLOCK) {
+                let count = BLOCK.min(cells - first);
+                for (p, panel) in panels.chunks_mut(depth * width).enumerate() {
+                    let column = (group * GROUP + p) * width;
+                    let valid = width.min(source.columns - column);
+                    let width = stored_width(isa, valid);
+                    let rows = &mut panel[(tap * cells + first) * width..][..count * width];
+                    let part = Part {
+                        source,
+                        start: base + column * source.column_stride,
+                        first,
+                        valid,
+                        width,
+                    };
+                    part.fill(rows);
+                }
+            }
         }
     });
 }
 
-fn pack_tap_in_pairs(
-    cells: &mut [Pair],
-    source: &PackSource<'_>,
-    base: usize,
+/// Some rows of a panel: cells `first..` of a tap.
+struct Part<'a> {
+    source: &'a PackSource<'a>,
+    /// Where channel 0 of the panel's first column lies.
+    start: usize,
+    first: usize,
+    /// Columns that there are, and as many as are stored.
     valid: usize,
     width: usize,
-) {
-    let mut rows = vec![0.0; cells.len() * 2];
-    let filled = source.channels * width;
-    pack_tap(&mut rows[..filled], source, base, valid, width);
-    for (both, cells) in rows
-        .chunks_exact(2 * width)
-        .zip(cells.chunks_exact_mut(width))
-    {
-        interleave(&both[..width], &both[width..], cells);
+}
+
+impl Part<'_> {
+    fn fill<T: Packed>(&self, rows: &mut [T]) {
+        let s = self.source;
+        let cells = rows.len() / self.width;
+        if s.column_stride == 1 {
+            for (k, row) in rows.chunks_exact_mut(self.width).enumerate() {
+                let c = (self.first + k) * T::NUMBERS;
+                let numbers = |c: usize| &s.weights[self.start + c * s.channel_stride..];
+                let second = if c + 1 < s.channels && T::NUMBERS == 2 {
+                    Some(&numbers(c + 1)[..self.valid])
+                } else {
+                    None
+                };
+                let (filled, rest) = row.split_at_mut(self.valid);
+                T::join_rows(&numbers(c)[..self.valid], second, filled);
+                rest.fill(T::ZERO);
+            }
+            return;
+        }
+        // Transposed: the channels of a column are neighbours.
+        let whole = cells == BLOCK && (self.first + BLOCK) * T::NUMBERS <= s.channels;
+        for column in (0..self.width).step_by(BLOCK) {
+            let at = self.start + column * s.column_stride + self.first * T::NUMBERS;
+            let columns = BLOCK.min(self.width - column);
+            if whole && columns == BLOCK && column + BLOCK <= self.valid {
+                let needed = (BLOCK - 1) * s.column_stride + BLOCK * T::NUMBERS;
+                let from = &s.weights[at..][..needed];
+                if T::transpose(from, s.column_stride, &mut rows[column..], self.width) {
+                    continue;
+                }
+            }
+            for (k, row) in rows.chunks_exact_mut(self.width).enumerate() {
+                let c = (self.first + k) * T::NUMBERS;
+                for (i, cell) in row[column..][..columns].iter_mut().enumerate() {
+                    let number = |c: usize| {
+                        let inside = column + i < self.valid && c < s.channels;
+                        let at = self.start + (column + i) * s.column_stride + c;
+                        if inside { s.weights[at] } else { 0.0 }
+                    };
+                    *cell = T::join(number(c), number(c + 1));
+                }
+            }
+        }
     }
 }
 
-fn pack_tap(rows: &mut [f32], source: &PackSource<'_>, base: usize, valid: usize, width: usize) {
-    if source.column_stride == 1 {
-        for (c, row) in rows.chunks_exact_mut(width).enumerate() {
-            let from = &source.weights[base + c * source.channel_stride..][..valid];
-            row[..valid].copy_from_slice(from);
-            row[valid..].fill(0.0);
-        }
-        return;
+/// Cells that weights are packed into.
+trait Packed: Cell {
+    /// Channels of a cell.
+    const NUMBERS: usize;
+
+    /// One cell from a channel and, where a cell has two, the next.
+    fn join(first: f32, second: f32) -> Self;
+
+    /// A row of cells from a channel's columns and the next channel's, if there is one.
+    fn join_rows(first: &[f32], second: Option<&[f32]>, to: &mut [Self]);
+
+    /// [`BLOCK`] columns that are `stride` numbers apart, [`BLOCK`] cells of each, to rows of
+    /// `width` cells. Returns false, having done nothing, where there is no quick way.
+    fn transpose(from: &[f32], stride: usize, to: &mut [Self], width: usize) -> bool;
+}
+
+impl Packed for f32 {
+    const NUMBERS: usize = 1;
+
+    #[inline(always)]
+    fn join(first: f32, _second: f32) -> Self {
+        first
     }
-    // Transposed: walk along the contiguous channels of each column, sixteen rows at a time so
-    // that the written lines stay in the first cache.
-    const BLOCK: usize = 16;
-    for (block, rows) in rows.chunks_mut(width * BLOCK).enumerate() {
-        let first = block * BLOCK;
-        let count = rows.len() / width;
-        for column in 0..valid {
-            let at = base + column * source.column_stride + first * source.channel_stride;
-            for k in 0..count {
-                rows[k * width + column] = source.weights[at + k * source.channel_stride];
+
+    #[inline(always)]
+    fn join_rows(first: &[f32], _second: Option<&[f32]>, to: &mut [Self]) {
+        to.copy_from_slice(first);
+    }
+
+    fn transpose(from: &[f32], stride: usize, to: &mut [Self], width: usize) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if Isa::best() == Isa::Avx512 {
+            check_transpose(from, stride, to, width, Self::NUMBERS);
+            // SAFETY: the processor has the instructions; both slices are long enough.
+            unsafe { x86::transpose_numbers(from.as_ptr(), stride, to.as_mut_ptr(), width) };
+            return true;
+        }
+        let _ = (from, stride, to, width);
+        false
+    }
+}
+
+impl Packed for Pair {
+    const NUMBERS: usize = 2;
+
+    #[inline(always)]
+    fn join(first: f32, second: f32) -> Self {
+        Pair::new(first, second)
+    }
+
+    #[inline(always)]
+    fn join_rows(first: &[f32], second: Option<&[f32]>, to: &mut [Self]) {
+        const ZEROS: [f32; 32] = [0.0; 32];
+        interleave(first, second.unwrap_or(&ZEROS[..first.len()]), to);
+    }
+
+    fn transpose(from: &[f32], stride: usize, to: &mut [Self], width: usize) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if multiplies_bf16() {
+            check_transpose(from, stride, to, width, Self::NUMBERS);
+            // SAFETY: the processor has the instructions; both slices are long enough.
+            unsafe { x86::transpose_pairs(from.as_ptr(), stride, to.as_mut_ptr(), width) };
+            return true;
+        }
+        let _ = (from, stride, to, width);
+        false
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn check_transpose<T>(from: &[f32], stride: usize, to: &[T], width: usize, numbers: usize) {
+    assert!(from.len() >= (BLOCK - 1) * stride + BLOCK * numbers);
+    assert!(to.len() >= (BLOCK - 1) * width + BLOCK);
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::BLOCK;
+    use crate::precision::Pair;
+
+    /// # Safety
+    /// `from`: 16 numbers of each of 16 rows `stride` apart; `to`: 16 rows `width` apart.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn transpose_numbers(
+        from: *const f32,
+        stride: usize,
+        to: *mut f32,
+        width: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let rows = std::array::from_fn(|i| _mm512_loadu_si512(from.add(i * stride).cast()));
+            for (k, row) in transposed(rows).into_iter().enumerate() {
+                _mm512_storeu_si512(to.add(k * width).cast(), row);
             }
         }
-        for row in rows.chunks_exact_mut(width) {
-            row[valid..].fill(0.0);
+    }
+
+    /// # Safety
+    /// `from`: 32 numbers of each of 16 rows `stride` apart; `to`: 16 rows `width` apart.
+    #[target_feature(enable = "avx512bf16,avx512f")]
+    pub(super) unsafe fn transpose_pairs(
+        from: *const f32,
+        stride: usize,
+        to: *mut Pair,
+        width: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let rows = std::array::from_fn(|i| {
+                let row = from.add(i * stride);
+                let (low, high) = (_mm512_loadu_ps(row), _mm512_loadu_ps(row.add(16)));
+                std::mem::transmute(_mm512_cvtne2ps_pbh(high, low))
+            });
+            for (k, row) in transposed(rows).into_iter().enumerate() {
+                _mm512_storeu_si512(to.add(k * width).cast(), row);
+            }
         }
+    }
+
+    /// A square of 16 x 16 with rows and columns exchanged: first within quarters of registers,
+    /// then whole quarters.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn transposed(r: [__m512i; BLOCK]) -> [__m512i; BLOCK] {
+        let pairs: [__m512i; BLOCK] = std::array::from_fn(|i| match i % 2 {
+            0 => _mm512_unpacklo_epi32(r[i], r[i + 1]),
+            _ => _mm512_unpackhi_epi32(r[i - 1], r[i]),
+        });
+        // Quarter q of number 4 i + j holds column 4 q + j of rows 4 i to 4 i + 3.
+        let fours: [__m512i; BLOCK] = std::array::from_fn(|i| {
+            let at = i / 4 * 4 + i % 4 / 2;
+            match i % 2 {
+                0 => _mm512_unpacklo_epi64(pairs[at], pairs[at + 2]),
+                _ => _mm512_unpackhi_epi64(pairs[at], pairs[at + 2]),
+            }
+        });
+        std::array::from_fn(|column| {
+            let (quarter, j) = (column / 4, column % 4);
+            let [a, b, c, d] = [0, 4, 8, 12].map(|i| fours[i + j]);
+            let (upper, lower) = match quarter % 2 {
+                0 => (
+                    _mm512_shuffle_i32x4::<0x88>(a, b),
+                    _mm512_shuffle_i32x4::<0x88>(c, d),
+                ),
+                _ => (
+                    _mm512_shuffle_i32x4::<0xdd>(a, b),
+                    _mm512_shuffle_i32x4::<0xdd>(c, d),
+                ),
+            };
+            match quarter / 2 {
+                0 => _mm512_shuffle_i32x4::<0x88>(upper, lower),
+                _ => _mm512_shuffle_i32x4::<0xdd>(upper, lower),
+            }
+        })
     }
 }
