@@ -397,16 +397,24 @@ impl<T: Input> Job<'_, T> {
         // One run more than there is: the kernel asks for the next run's input ahead of time.
         let len = rows.div_ceil(rows_per_tile) * tile_len + rows_per_tile;
         let mut pointers = vec![self.runs.zeros(); len];
-        let tiles = (0..rows).step_by(rows_per_tile).enumerate();
-        let places: Vec<usize> = tiles
-            .flat_map(|(i, _)| (0..rows_per_tile).map(move |r| i * tile_len + r))
-            .collect();
         for run in 0..self.runs.len() {
+            let offset = run * rows_per_tile;
             self.runs
-                .each_input(window, stretch, run, border, |i, input| {
-                    let place = places[i] + run * rows_per_tile;
-                    pointers[place] = input;
-                    place
+                .each_input(window, stretch, run, border, |range, input, step| {
+                    let place =
+                        |i: usize| i / rows_per_tile * tile_len + offset + i % rows_per_tile;
+                    let mut at = range.start;
+                    while at < range.end {
+                        // As many as the tile has left.
+                        let count = (rows_per_tile - at % rows_per_tile).min(range.end - at);
+                        let first = input.wrapping_add((at - range.start) * step);
+                        let into = &mut pointers[place(at)..][..count];
+                        for (i, pointer) in into.iter_mut().enumerate() {
+                            *pointer = first.wrapping_add(i * step);
+                        }
+                        at += count;
+                    }
+                    place(range.start)
                 });
         }
         border.settle(|place, copy| pointers[place] = copy);

@@ -171,16 +171,18 @@ impl<'a, T: Cell> Runs<'a, T> {
         }
     }
 
-    /// Calls `put(index, pointer)` for the input of `run` at each position of `stretch` where any
-    /// of it lies inside the picture. Where only a part does, a padded copy goes to `border`, for
-    /// the place that `put` returns, and that pointer is to be settled.
+    /// Calls `put(indices, pointer, step)` for the inputs of `run` at positions of `stretch` where
+    /// any of it lies inside the picture: that of the first, and the cells from one to the next.
+    /// Where only a part does, a padded copy goes to `border`, for the place that `put` returns for
+    /// that one position, and that pointer is to be settled.
+    #[inline(always)]
     pub(crate) fn each_input(
         &self,
         window: Window<'_, T>,
         stretch: &Stretch,
         run: usize,
         border: &mut Border<T>,
-        mut put: impl FnMut(usize, *const T) -> usize,
+        mut put: impl FnMut(Range<usize>, *const T, usize) -> usize,
     ) {
         let g = self.gather;
         let [dy, dx] = self.starts[run];
@@ -197,19 +199,19 @@ impl<'a, T: Cell> Runs<'a, T> {
             let behind = inner.iter().rev().take_while(|s| s.x > last_x).count();
             let (inner, after) = inner.split_at(inner.len() - behind);
             for (i, start) in starts[..before].iter().enumerate() {
-                self.put_border(window, start, run, border, |p| put(line.start + i, p));
+                let at = line.start + i;
+                self.put_border(window, start, run, border, |p| put(at..at + 1, p, 0));
             }
             if let (Some(first), Some(last)) = (inner.first(), inner.last()) {
                 let from = (first.base + offset) as usize;
                 let end = (last.base + offset) as usize + self.channels();
                 let (input, step) = (window.0[from..end].as_ptr(), g.stride * g.in_c);
-                for i in 0..inner.len() {
-                    put(line.start + before + i, input.wrapping_add(i * step));
-                }
+                let start = line.start + before;
+                put(start..start + inner.len(), input, step);
             }
             for (i, start) in after.iter().enumerate() {
                 let index = line.start + before + inner.len() + i;
-                self.put_border(window, start, run, border, |p| put(index, p));
+                self.put_border(window, start, run, border, |p| put(index..index + 1, p, 0));
             }
         }
     }

@@ -235,9 +235,11 @@ impl Job<'_> {
                 let mut inputs = [self.runs.zeros(); BLOCK_ROWS];
                 let window = (self.input, 0);
                 self.runs
-                    .each_input(window, &stretch, run, &mut border, |i, x| {
-                        inputs[i] = x;
-                        i
+                    .each_input(window, &stretch, run, &mut border, |range, x, step| {
+                        for (i, input) in inputs[range.clone()].iter_mut().enumerate() {
+                            *input = x.wrapping_add(i * step);
+                        }
+                        range.start
                     });
                 border.settle(|i, copy| inputs[i] = copy);
                 let reads = inputs[..stretch.starts.len()].iter().enumerate();
