@@ -1,8 +1,11 @@
 //! What a thread of this processor can multiply and add in registers: the ceiling that any product
 //! of `f32` is measured against. Start with [`multiply_adds`]; whoever calls it holds the clock.
-#![expect(
-    unsafe_code,
-    reason = "calling functions compiled for other processors than the oldest"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling functions compiled for other processors than the oldest"
+    )
 )]
 
 mod bf16;
@@ -28,7 +31,7 @@ pub fn multiply_adds(rounds: usize) -> u64 {
     black_box(run(rounds, factor));
     let lanes = match Isa::best() {
         Isa::Avx512 => WIDE,
-        Isa::Avx2 | Isa::Portable => MEDIUM,
+        Isa::Avx2 | Isa::Neon | Isa::Portable => MEDIUM,
     };
     (2 * CHAINS * lanes) as u64 * rounds as u64
 }
@@ -49,9 +52,15 @@ fn run(rounds: usize, factor: f32) -> f32 {
             Isa::Avx512 => return unsafe { wide(rounds, factor) },
             // SAFETY: as above.
             Isa::Avx2 => return unsafe { medium(rounds, factor) },
-            Isa::Portable => {}
+            Isa::Neon | Isa::Portable => {}
         }
     }
+    // All of its kind fuse.
+    #[cfg(target_arch = "aarch64")]
+    {
+        chains::<MEDIUM, _>(rounds, factor, fused)
+    }
+    #[cfg(not(target_arch = "aarch64"))]
     plain(rounds, factor)
 }
 
@@ -71,12 +80,14 @@ fn chains<const LANES: usize, F: Fn(f32, f32) -> f32>(rounds: usize, factor: f32
     all.iter().flatten().sum()
 }
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 fn fused(value: f32, factor: f32) -> f32 {
     value.mul_add(factor, 0.001)
 }
 
 /// The same where no set has a fused instruction: its emulation would measure a library.
+#[cfg(any(not(target_arch = "aarch64"), test))]
 fn plain(rounds: usize, factor: f32) -> f32 {
     chains::<MEDIUM, _>(rounds, factor, |value, factor| value * factor + 0.001)
 }

@@ -40,7 +40,7 @@ impl Fold {
         }
         let lanes = match isa {
             Isa::Avx512 | Isa::Avx2 => 16,
-            Isa::Portable => 8,
+            Isa::Neon | Isa::Portable => 8,
         };
         let columns = taps * gather.out_c;
         if columns.div_ceil(lanes) >= taps * gather.out_c.div_ceil(lanes) {

@@ -1,7 +1,10 @@
 //! Which instructions this processor has, found once at run time.
-#![expect(
-    unsafe_code,
-    reason = "calling functions compiled for other processors than the oldest"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling functions compiled for other processors than the oldest"
+    )
 )]
 
 use std::sync::OnceLock;
@@ -13,6 +16,8 @@ pub enum Isa {
     Avx512,
     /// x86-64 with AVX2 and FMA (since about 2013).
     Avx2,
+    /// 64-bit ARM, all of which has it.
+    Neon,
     /// Anything else: loops that the compiler vectorises as it can.
     Portable,
 }
@@ -41,6 +46,10 @@ impl Isa {
                 found.push(Self::Avx2);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            found.push(Self::Neon);
+        }
         found.push(Self::Portable);
         found
     }
@@ -50,6 +59,7 @@ impl Isa {
         match self {
             Self::Avx512 => "AVX-512",
             Self::Avx2 => "AVX2+FMA",
+            Self::Neon => "NEON",
             Self::Portable => "portable",
         }
     }
@@ -90,7 +100,8 @@ pub fn vectorise<R>(work: impl FnOnce() -> R) -> R {
             Isa::Avx512 => return unsafe { wide(work) },
             // SAFETY: as above.
             Isa::Avx2 => return unsafe { medium(work) },
-            Isa::Portable => {}
+            // Here for other processors; nothing to enable.
+            Isa::Neon | Isa::Portable => {}
         }
     }
     work()

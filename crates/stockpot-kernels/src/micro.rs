@@ -13,6 +13,8 @@ use crate::isa::Isa;
 use crate::isa::multiplies_bf16;
 use crate::precision::Pair;
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -22,6 +24,7 @@ pub(crate) const fn tile_rows(isa: Isa) -> usize {
     match isa {
         Isa::Avx512 => 12,
         Isa::Avx2 => 6,
+        Isa::Neon => 12,
         Isa::Portable => 4,
     }
 }
@@ -109,6 +112,8 @@ impl Cell for f32 {
                 Isa::Avx512 => x86::forward_512::<12, 2>(tile),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => x86::forward_256(tile),
+                #[cfg(target_arch = "aarch64")]
+                Isa::Neon => neon::forward(tile),
                 _ => portable::forward::<f32, 4, 8>(tile),
             }
         }
@@ -141,6 +146,14 @@ impl Cell for f32 {
                     3 => x86::outer_256::<3>(tile),
                     _ => in_parts(tile, 1, |t| x86::outer_256::<1>(t)),
                 },
+                #[cfg(target_arch = "aarch64")]
+                Isa::Neon => match tile.rows {
+                    12 => neon::outer::<12>(tile),
+                    8 => neon::outer::<8>(tile),
+                    4 => neon::outer::<4>(tile),
+                    3 => neon::outer::<3>(tile),
+                    _ => in_parts(tile, 1, |t| neon::outer::<1>(t)),
+                },
                 _ => portable::outer::<f32, 8>(tile),
             }
         }
@@ -169,6 +182,7 @@ impl Cell for Pair {
                 Isa::Avx512 if tile.columns <= 16 => portable::forward::<Pair, 12, 16>(tile),
                 Isa::Avx512 => portable::forward::<Pair, 12, 32>(tile),
                 Isa::Avx2 => portable::forward::<Pair, 6, 16>(tile),
+                Isa::Neon => portable::forward::<Pair, 12, 8>(tile),
                 Isa::Portable => portable::forward::<Pair, 4, 8>(tile),
             }
         }
@@ -201,7 +215,7 @@ impl Cell for Pair {
 }
 
 /// Runs a tile `rows` rows at a time (of which its rows are a multiple).
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn in_parts<T: Copy>(tile: &OuterTile<T>, rows: usize, run: impl Fn(&OuterTile<T>)) {
     for first in (0..tile.rows).step_by(rows) {
         let grad = tile.grad.wrapping_add(first * tile.grad_stride);
@@ -214,14 +228,13 @@ fn in_parts<T: Copy>(tile: &OuterTile<T>, rows: usize, run: impl Fn(&OuterTile<T
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
 
     /// Processors with AVX-512 but without its `bf16` instructions use the emulation in the same
     /// shapes, which the tests of whole products cannot reach where the instructions are there.
     #[test]
-    #[cfg(target_arch = "x86_64")]
     fn bf16_tiles_are_emulated_for_avx512() {
         if !multiplies_bf16() {
             eprintln!("not run: this processor has no bf16 instructions to compare with");

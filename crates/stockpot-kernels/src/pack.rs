@@ -1,8 +1,11 @@
 //! Weights rearranged for the matrix product: panels of a few columns, all depths of a panel
 //! contiguous, the last panel padded with zeros.
-#![expect(
-    unsafe_code,
-    reason = "functions compiled for other processors than the oldest"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "functions compiled for other processors than the oldest"
+    )
 )]
 
 use rayon::prelude::*;
@@ -18,7 +21,7 @@ pub(crate) const fn panel_width(isa: Isa) -> usize {
     match isa {
         Isa::Avx512 => 32,
         Isa::Avx2 => 16,
-        Isa::Portable => 8,
+        Isa::Neon | Isa::Portable => 8,
     }
 }
 

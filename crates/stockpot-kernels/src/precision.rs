@@ -4,9 +4,12 @@
 //! the smallest normal one become zero, as the processor's own instructions do it. Processors
 //! multiply two of them a lane and step, so they are kept as [`Pair`]s: neighbouring channels for
 //! [`crate::matmul()`], neighbouring positions for weight gradients.
-#![expect(
-    unsafe_code,
-    reason = "functions compiled for processors with bf16 instructions, rows by their pointers"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "functions compiled for processors with bf16 instructions"
+    )
 )]
 
 use std::cell::RefCell;

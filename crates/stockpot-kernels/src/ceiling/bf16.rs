@@ -1,7 +1,10 @@
 //! The same ceiling for `bf16`: products of pairs, summed in `f32`, in registers only.
-#![expect(
-    unsafe_code,
-    reason = "calling functions compiled for other processors than the oldest"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "calling functions compiled for other processors than the oldest"
+    )
 )]
 
 use crate::isa::multiplies_bf16;
@@ -20,7 +23,10 @@ pub fn multiply_adds_bf16(rounds: usize) -> Option<u64> {
         Some((2 * x86::CHAINS * x86::PRODUCTS) as u64 * rounds as u64)
     }
     #[cfg(not(target_arch = "x86_64"))]
-    None
+    {
+        let _ = rounds;
+        None
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
