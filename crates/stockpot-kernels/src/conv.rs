@@ -1,8 +1,10 @@
 //! Layers as gathers: convolution forward, input gradient, weight gradient, and the up-sampling
 //! convolution taken apart into phases.
 
+use rayon::prelude::*;
+
 use crate::gather::Gather;
-use crate::isa::Isa;
+use crate::isa::{Isa, vectorise};
 use crate::matmul::{Epilogue, matmul};
 use crate::pack::{PackSource, PackedMatrix};
 use crate::precision::Precision;
@@ -208,6 +210,20 @@ pub struct UpConvShape {
 /// Kernel rows (or columns) that phase `p` sums into its tap `a`.
 const PHASE_ROWS: [[&[usize]; 2]; 2] = [[&[0], &[1, 2]], [&[0, 1], &[2]]];
 
+/// Whether tap `phase_tap` (`4 * phase + tap`) sums kernel tap `3 * ky + kx`.
+fn linked(phase_tap: usize, kernel_tap: usize) -> bool {
+    let (phase, tap) = (phase_tap / 4, phase_tap % 4);
+    PHASE_ROWS[phase / 2][tap / 2].contains(&(kernel_tap / 3))
+        && PHASE_ROWS[phase % 2][tap % 2].contains(&(kernel_tap % 3))
+}
+
+fn add(to: &mut [f32], from: &[f32]) {
+    vectorise(
+        #[inline(always)]
+        || to.iter_mut().zip(from).for_each(|(t, f)| *t += f),
+    );
+}
+
 impl UpConvShape {
     /// Numbers in the 3x3 weights.
     pub fn weight_len(&self) -> usize {
@@ -222,34 +238,28 @@ impl UpConvShape {
     /// Phase weights `[phase, tap, in_c, out_c]` from 3x3 weights.
     pub fn phases_from_weights(&self, weights: &[f32], phases: &mut [f32]) {
         let tap = self.in_c * self.out_c;
-        phases.fill(0.0);
-        self.each_link(|phase_tap, kernel_tap| {
-            let from = &weights[kernel_tap * tap..][..tap];
-            let to = &mut phases[phase_tap * tap..][..tap];
-            to.iter_mut().zip(from).for_each(|(t, f)| *t += f);
+        let parts = phases.par_chunks_exact_mut(tap.max(1)).enumerate();
+        parts.for_each(|(phase_tap, to)| {
+            to.fill(0.0);
+            for kernel_tap in 0..9 {
+                if linked(phase_tap, kernel_tap) {
+                    add(to, &weights[kernel_tap * tap..][..tap]);
+                }
+            }
         });
     }
 
     /// Adds phase-weight gradients onto the 3x3 weight gradient: the adjoint of the above.
     pub fn fold_grad(&self, phase_grad: &[f32], grad: &mut [f32]) {
         let tap = self.in_c * self.out_c;
-        self.each_link(|phase_tap, kernel_tap| {
-            let from = &phase_grad[phase_tap * tap..][..tap];
-            let to = &mut grad[kernel_tap * tap..][..tap];
-            to.iter_mut().zip(from).for_each(|(t, f)| *t += f);
-        });
-    }
-
-    fn each_link(&self, mut link: impl FnMut(usize, usize)) {
-        for phase in 0..4 {
-            for tap in 0..4 {
-                for ky in PHASE_ROWS[phase / 2][tap / 2] {
-                    for kx in PHASE_ROWS[phase % 2][tap % 2] {
-                        link(phase * 4 + tap, ky * 3 + kx);
-                    }
+        let parts = grad.par_chunks_exact_mut(tap.max(1)).enumerate();
+        parts.for_each(|(kernel_tap, to)| {
+            for phase_tap in 0..16 {
+                if linked(phase_tap, kernel_tap) {
+                    add(to, &phase_grad[phase_tap * tap..][..tap]);
                 }
             }
-        }
+        });
     }
 
     /// The forward gather of phase `0..4` (`2 * row phase + column phase`).

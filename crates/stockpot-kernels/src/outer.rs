@@ -13,7 +13,7 @@
     reason = "disjoint parts of one gradient are written from several threads"
 )]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::thread::LocalKey;
 
@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 use crate::gather::Gather;
 use crate::isa::Isa;
-use crate::micro::{Cell, MAX_TILE_ROWS, OuterTile};
+use crate::micro::{self, MAX_TILE_ROWS, OuterTile};
 use crate::pack::panel_width;
 
 /// Positions of a chunk: 192 x 12 channels x 4 bytes are 9 KiB of a 32 KiB first cache.
@@ -52,7 +52,7 @@ pub(crate) struct Line<T> {
 }
 
 /// Cells that can be laid out.
-pub(crate) trait Laid: Cell {
+pub(crate) trait Laid: micro::Cell {
     /// Pictures that share a cell, at most two.
     const PICTURES: usize;
 
@@ -188,7 +188,10 @@ impl<'a> OuterProducts<'a> {
         let cut = |all: usize, parts: usize, i: usize| i * all / parts..(i + 1) * all / parts;
         if len <= SMALL_MATRIX && slabs >= PARTS.min(tiles) {
             let parts = PARTS.min(slabs);
-            let mut partial = vec![0.0f32; len * (parts - 1)];
+            // Taken, not borrowed: while this thread waits it may begin another such product.
+            let mut partial = PARTIAL.take();
+            partial.resize(partial.len().max(len * (parts - 1)), 0.0);
+            let used = &mut partial[..len * (parts - 1)];
             let stretch = |i: usize, sums: &mut [f32]| {
                 let part = Part {
                     slabs: cut(slabs, parts, i),
@@ -196,19 +199,25 @@ impl<'a> OuterProducts<'a> {
                 };
                 self.run::<T>(&part, Shared(sums.as_mut_ptr()));
             };
-            let others = partial.par_chunks_mut(len).enumerate();
+            let others = used.par_chunks_mut(len).enumerate();
             rayon::join(
                 || stretch(0, grad),
-                || others.for_each(|(i, sums)| stretch(i + 1, sums)),
+                || {
+                    others.for_each(|(i, sums)| {
+                        sums.fill(0.0);
+                        stretch(i + 1, sums);
+                    });
+                },
             );
             // Each number's parts in order, whoever adds them up.
             let pieces = grad.par_chunks_mut(1 << 13).enumerate();
             pieces.for_each(|(i, piece)| {
-                for part in partial.chunks_exact(len) {
+                for part in used.chunks_exact(len) {
                     let part = &part[i << 13..];
                     piece.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
                 }
             });
+            PARTIAL.set(partial);
         } else {
             let parts = PARTS.min(tiles);
             let shared = Shared(grad.as_mut_ptr());
@@ -459,6 +468,8 @@ impl CeilingDivision for isize {
 }
 
 thread_local! {
+    /// Sums of stretches, kept so that their memory is warm.
+    static PARTIAL: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
     static NUMBERS: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
     static PAIRS: RefCell<[Vec<crate::precision::Pair>; 2]> =
         const { RefCell::new([Vec::new(), Vec::new()]) };

@@ -203,7 +203,8 @@ fn conv_backward(l: &mut ConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into:
 }
 
 fn up_conv_backward(l: &mut UpConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
-    l.phase_grad.fill(0.0);
+    let parts = l.phase_grad.par_chunks_mut(CHUNK);
+    parts.for_each(|part| part.fill(0.0));
     l.shape.phase_grad_in(l.precision, x, dy, &mut l.phase_grad);
     l.shape.fold_grad(&l.phase_grad, dw);
     if let Some((dx, first)) = into {
