@@ -9,7 +9,7 @@ use std::str::FromStr;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stockpot_core::{Area, PersonName};
 use stockpot_jobs::person::ConsentFrom;
-use stockpot_jobs::swap::MaskMode;
+use stockpot_jobs::swap::{ColourMatch, MaskMode};
 use stockpot_jobs::train::Precision;
 
 use crate::environment;
@@ -78,6 +78,9 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Measure how fast this machine could be at most, and how near stockpot comes to that
     Bench(SpeedArgs),
+    /// The stock that new libraries start from
+    #[command(subcommand)]
+    Stock(StockCommand),
     /// What a library holds, and whether it is whole
     #[command(subcommand)]
     Library(LibraryCommand),
@@ -282,7 +285,7 @@ impl From<PrecisionName> for Precision {
 /// What a run starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Start {
-    /// The encoder and decoders that the library has
+    /// The encoder and decoders that the library has; the shipped stock in a library without any
     Library,
     /// New weights for everything
     Scratch,
@@ -320,6 +323,10 @@ pub(crate) struct SwapArgs {
     /// Width of the soft edge, in percent of the face's width, 0 to 30 [default: 10]
     #[arg(long, value_name = "PERCENT", help_heading = "Blending")]
     pub(crate) feather: Option<f32>,
+    /// What of the frame's colours the face takes on: its light (the person keeps their skin), light
+    /// and skin, or nothing
+    #[arg(long = "match", value_enum, default_value_t = MatchName::Light, help_heading = "Blending")]
+    pub(crate) colour_match: MatchName,
     /// How far colours are moved to those of the frame, 0 to 1 [default: 1]
     #[arg(long, value_name = "SHARE", help_heading = "Blending")]
     pub(crate) colour: Option<f32>,
@@ -346,11 +353,33 @@ impl From<MaskName> for MaskMode {
     }
 }
 
+/// What of the frame's colours a pasted face takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MatchName {
+    Keep,
+    Light,
+    Skin,
+}
+
+impl From<MatchName> for ColourMatch {
+    fn from(name: MatchName) -> Self {
+        match name {
+            MatchName::Keep => Self::Keep,
+            MatchName::Light => Self::Light,
+            MatchName::Skin => Self::Skin,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) bench: BenchArgs,
+    /// Repeat with the people of N seeds, one after another from --seed on: medians, with least and
+    /// most
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) seeds: u32,
     /// Only these tracks, such as T1,T2 [default: all]
     #[arg(long, value_name = "TRACKS", value_delimiter = ',')]
     pub(crate) tracks: Vec<String>,
@@ -381,6 +410,34 @@ pub(crate) enum EvalCommand {
         consent: Consent,
         #[command(flatten)]
         bench: BenchArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StockCommand {
+    /// Draw made-up people and learn a stock from them; hours of work, and goes on where it stopped
+    Make {
+        /// The network, such as comb-s-96
+        #[arg(long, value_name = "NETWORK", default_value = "comb-s-96")]
+        preset: String,
+        /// Made-up people to learn from
+        #[arg(long, value_name = "NUMBER", default_value_t = 384, value_parser = clap::value_parser!(u32).range(8..=4096))]
+        people: u32,
+        /// Steps in all; the learning rate falls over the last quarter
+        #[arg(long, value_name = "NUMBER")]
+        steps: u64,
+        /// Faces in a step
+        #[arg(long, value_name = "FACES", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+        batch: u32,
+        /// Go on from this stock instead of from nothing
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        /// Where faces and checkpoints are kept
+        #[arg(long, value_name = "DIR")]
+        work: PathBuf,
+        /// The file to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
     },
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use stockpot_core::CancelToken;
 use stockpot_eval::bench::{self, Effort};
-use stockpot_eval::{clips, demo, speed, video};
+use stockpot_eval::{clips, demo, speed, stock, video};
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
     BatchSize, BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
     FacesCommand, LegacyArgs, LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand,
-    SpeedArgs, Start, SwapArgs, TrainArgs,
+    SpeedArgs, Start, StockCommand, SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -40,6 +40,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
         Command::Eval(args) => eval(&session, args),
         Command::Bench(args) => bench_speed(&session, args),
         Command::Demo(args) => demo(&session, args),
+        Command::Stock(command) => make_stock(&session, command),
         Command::Library(command) => library(&session, command),
         Command::Legacy(command) => legacy(&session, command),
         Command::Models(command) => models(&session, command),
@@ -224,6 +225,7 @@ fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
     let usual = jobs::swap::ConvertSettings::default();
     let convert = jobs::swap::ConvertSettings {
         mask: args.mask.into(),
+        colour_match: args.colour_match.into(),
         feather_percent: args.feather.unwrap_or(usual.feather_percent),
         colour_strength: args.colour.unwrap_or(usual.colour_strength),
         sharpen: args.sharpen.unwrap_or(usual.sharpen),
@@ -274,12 +276,12 @@ fn eval(session: &Session<'_>, args: EvalArgs) -> Result<ExitCode, Failure> {
             let settings = clips::Settings {
                 clips,
                 consent: consent.into(),
-                bench: bench_settings(bench, Vec::new()),
+                bench: bench_settings(bench, 1, Vec::new()),
             };
             session.measured(|ctx| clips::run(ctx, &settings))?
         }
         None => {
-            let settings = bench_settings(args.bench, args.tracks);
+            let settings = bench_settings(args.bench, args.seeds, args.tracks);
             session.measured(|ctx| bench::run(ctx, &settings))?
         }
     };
@@ -307,13 +309,38 @@ fn bench_speed(session: &Session<'_>, args: SpeedArgs) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
-fn bench_settings(args: BenchArgs, tracks: Vec<String>) -> bench::Settings {
+fn make_stock(session: &Session<'_>, command: StockCommand) -> Result<ExitCode, Failure> {
+    let StockCommand::Make {
+        preset,
+        people,
+        steps,
+        batch,
+        from,
+        work,
+        output,
+    } = command;
+    session.job(|ctx| {
+        let settings = stock::Settings {
+            preset,
+            people: people as usize,
+            steps,
+            batch: batch as usize,
+            from,
+            work,
+            out: output,
+        };
+        stock::make(ctx, &settings)
+    })
+}
+
+fn bench_settings(args: BenchArgs, seeds: u32, tracks: Vec<String>) -> bench::Settings {
     bench::Settings {
         effort: match (args.tiny, args.quick) {
             (true, _) => Effort::Tiny,
             (_, true) => Effort::Quick,
             _ => Effort::Full,
         },
+        seeds,
         tracks,
         out: args.output,
         command: environment::command_line(),

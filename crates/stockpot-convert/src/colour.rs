@@ -4,7 +4,8 @@
 //! another fall of light than the scene. Around the edge of the mask both pictures show skin under
 //! the same light, so there the ratio frame / patch is fitted with a plane per channel (a cast
 //! and a light slope) and carried inward. On rendered truth this low-frequency gain had the smallest
-//! error of all blendings tried (science notes, experiment X5). **Wobble**: networks change their
+//! error of all blendings tried (science notes, experiment X5). On people of unlike skin that ratio is
+//! skin as well as light; how much of it is applied is [`ColourMatch`]'s choice. **Wobble**: networks change their
 //! overall colour by some percent from frame to frame. It is the fast part of the difference between
 //! the means of patch and frame over the whole face; a real change of light moves both means
 //! and is no wobble.
@@ -19,11 +20,18 @@ use crate::cut::cut;
 use crate::error::Error;
 use crate::mask::{Flaws, raw_mask, soften_inward};
 use crate::placement::{Depth, FacePatch, check_frame};
-use crate::settings::ConvertSettings;
+use crate::settings::{ColourMatch, ConvertSettings};
 
-/// Bounds of a gain plane in natural logarithms: 0.5 is a factor of 1.65 at the face's centre.
-const MAX_LEVEL: f32 = 0.5;
-/// The same for its slope: 0.25 is 28 % from the centre to the edge of the area.
+/// Difference of brightness (natural logarithm, mean of the channels) that light alone may well
+/// make between a decoder and a scene: a factor of 1.42. Set by hand; SwapBench's T10 shows what it does.
+const LIGHT_BRIGHTNESS: f32 = 0.35;
+/// The same for cast: the length of the three channels' deviations from their mean. A cast of 10 % on
+/// one channel against the two others is 0.16.
+const LIGHT_CAST: f32 = 0.18;
+/// Bound of a gain plane's level in natural logarithms, for its largest channel: a factor of 2.7 at
+/// the face's centre. The channels shrink together, so that the bound changes no hue.
+const MAX_LEVEL: f32 = 1.0;
+/// Bound of its slope: 0.25 is 28 % from the centre to the edge of the area.
 const MAX_SLOPE: f32 = 0.25;
 /// Bound of the wobble: 6 %, twice of what was measured on networks (experiment X5).
 const MAX_WOBBLE: f32 = 0.06;
@@ -81,25 +89,53 @@ impl ColourFix {
         wobble_log: [0.0; 3],
     };
 
-    /// The factor of channel `c` at `(u, v)` (from -1 to 1 over the network's square), the match
-    /// taken at `strength`. Always between 0.3 and 3.1; numbers that are not finite count as zero.
-    pub fn gain(&self, c: usize, u: f32, v: f32, strength: f32) -> f32 {
-        let [level, right, down] = self.bounded(c);
-        (strength * (level + right * u + down * v) - self.bounded_wobble(c)).exp()
+    /// The factor of channel `c` at `(u, v)` (from -1 to 1 over the network's square) by the settings'
+    /// match and strength. Always between 0.2 and 4.8; numbers that are not finite count as zero.
+    pub fn gain(&self, c: usize, u: f32, v: f32, settings: &ConvertSettings) -> f32 {
+        let [level, right, down] = self.planes(settings.colour_match)[c];
+        let plane = level + right * u + down * v;
+        (settings.colour_strength * plane - self.bounded_wobble(c)).exp()
     }
 
-    pub(crate) fn bounded(&self, c: usize) -> [f32; 3] {
-        let [level, right, down] = self.match_log[c];
-        [
-            bounded(level, MAX_LEVEL),
-            bounded(right, MAX_SLOPE),
-            bounded(down, MAX_SLOPE),
-        ]
+    /// What of [`Self::match_log`] is applied, before the strength.
+    ///
+    /// The level is a vector of three channels, told apart into brightness (their mean) and cast (what
+    /// is left). With `d² = (brightness / 0.35)² + (|cast| / 0.18)²`, [`ColourMatch::Light`] scales the
+    /// whole vector by `min(1, 1 / d²)`: full where light explains the difference, least where the two
+    /// skins are most unlike, and never another hue. That is the weight of a robust fit that takes
+    /// skin for the outlier.
+    pub fn planes(&self, colour_match: ColourMatch) -> [[f32; 3]; 3] {
+        if colour_match == ColourMatch::Keep {
+            return [[0.0; 3]; 3];
+        }
+        let level = self.match_log.map(|p| bounded(p[0], f32::MAX.sqrt()));
+        let largest = level.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        let within = (MAX_LEVEL / largest.max(MAX_LEVEL)).min(1.0);
+        let share = match colour_match {
+            ColourMatch::Light => within.min(share_of_light(level)),
+            _ => within,
+        };
+        std::array::from_fn(|c| {
+            let [_, right, down] = self.match_log[c];
+            [
+                share * level[c],
+                bounded(right, MAX_SLOPE),
+                bounded(down, MAX_SLOPE),
+            ]
+        })
     }
 
     pub(crate) fn bounded_wobble(&self, c: usize) -> f32 {
         bounded(self.wobble_log[c], MAX_WOBBLE)
     }
+}
+
+/// How much of a difference between patch and frame is taken for light, 0 to 1.
+fn share_of_light(level: [f32; 3]) -> f32 {
+    let brightness = level.iter().sum::<f32>() / 3.0;
+    let cast: f32 = level.iter().map(|v| (v - brightness).powi(2)).sum();
+    let far = (brightness / LIGHT_BRIGHTNESS).powi(2) + cast / LIGHT_CAST.powi(2);
+    1.0 / far.max(1.0)
 }
 
 fn bounded(v: f32, limit: f32) -> f32 {
@@ -323,11 +359,70 @@ mod tests {
             match_log: [[9.0, 9.0, 9.0], [-9.0, -9.0, -9.0], [f32::NAN; 3]],
             wobble_log: [-9.0, f32::INFINITY, f32::NAN],
         };
-        for c in 0..3 {
-            let g = wild.gain(c, 1.0, 1.0, 1.0);
-            assert!((0.3..3.1).contains(&g), "{g}");
+        for colour_match in [ColourMatch::Keep, ColourMatch::Light, ColourMatch::Skin] {
+            let settings = ConvertSettings {
+                colour_match,
+                ..ConvertSettings::default()
+            };
+            for c in 0..3 {
+                let g = wild.gain(c, 1.0, 1.0, &settings);
+                assert!((0.2..4.8).contains(&g), "{g}");
+            }
+            assert_eq!(wild.gain(2, 0.3, 0.3, &settings), 1.0);
+            assert_eq!(ColourFix::NONE.gain(1, 1.0, -1.0, &settings), 1.0);
         }
-        assert_eq!(wild.gain(2, 0.3, 0.3, 1.0), 1.0);
-        assert_eq!(ColourFix::NONE.gain(1, 1.0, -1.0, 1.0), 1.0);
+        let endless = ColourFix {
+            match_log: [[f32::INFINITY; 3], [f32::NEG_INFINITY; 3], [0.0; 3]],
+            wobble_log: [0.0; 3],
+        };
+        let planes = endless.planes(ColourMatch::Light);
+        assert!(planes.iter().flatten().all(|v| v.is_finite()), "{planes:?}");
+    }
+
+    fn levels(level: [f32; 3], colour_match: ColourMatch) -> [f32; 3] {
+        let fix = ColourFix {
+            match_log: level.map(|l| [l, 0.1, -0.1]),
+            wobble_log: [0.0; 3],
+        };
+        let planes = fix.planes(colour_match);
+        let slope = match colour_match {
+            ColourMatch::Keep => [0.0, 0.0],
+            _ => [0.1, -0.1],
+        };
+        assert!(planes.iter().all(|p| p[1..] == slope), "{planes:?}");
+        planes.map(|p| p[0])
+    }
+
+    #[test]
+    fn light_is_taken_over_and_skin_is_not() {
+        let near = |a: [f32; 3], b: [f32; 3]| {
+            let far = a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-6);
+            assert!(!far, "{a:?} {b:?}");
+        };
+        // A dimmer scene, and a cast, that light may make: wholly.
+        near(levels([-0.3; 3], ColourMatch::Light), [-0.3; 3]);
+        let cast = [0.08, -0.08, 0.08];
+        near(levels(cast, ColourMatch::Light), cast);
+        // Twice what light does: a quarter, the same hue.
+        near(levels([0.7; 3], ColourMatch::Light), [0.175; 3]);
+        // A cast of length 0.36 = 2 x 0.18 and no brightness: a quarter too.
+        let side = 0.36 / 2f32.sqrt();
+        near(
+            levels([side, 0.0, -side], ColourMatch::Light),
+            [side / 4.0, 0.0, -side / 4.0],
+        );
+        // The whole difference, but no channel beyond 1 and the hue as measured.
+        let skins = [0.5, 1.0, 2.0];
+        near(levels(skins, ColourMatch::Skin), [0.25, 0.5, 1.0]);
+        near(levels([0.9; 3], ColourMatch::Skin), [0.9; 3]);
+        near(levels(skins, ColourMatch::Keep), [0.0; 3]);
+    }
+
+    #[test]
+    fn the_more_unlike_two_skins_are_the_less_is_moved() {
+        let moved = |d: f32| levels([0.8 * d, d, 1.2 * d], ColourMatch::Light)[1];
+        // From where light no longer explains the difference on.
+        let sizes: Vec<f32> = [0.4, 0.6, 0.9, 1.3].map(moved).to_vec();
+        assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
     }
 }

@@ -48,5 +48,5 @@ pub use error::Error;
 pub use paste::{PasteReport, paste};
 pub use placement::{Depth, FacePatch, Placement, face_oval};
 pub use preview::{SheetRow, contact_sheet};
-pub use settings::{Blend, ConvertSettings, MaskMode};
+pub use settings::{Blend, ColourMatch, ConvertSettings, MaskMode};
 pub use smooth::{ColourSmoother, smooth_colour};

@@ -72,7 +72,7 @@ impl Packed {
         let at = |i: usize| (i as f32 + 0.5) / side as f32 * 2.0 - 1.0;
         let strength = settings.colour_strength;
         // The exponential of a plane is a product: one factor per column, one per row.
-        let planes: [_; 3] = std::array::from_fn(|c| fix.bounded(c));
+        let planes = fix.planes(settings.colour_match);
         let level: [f32; 3] =
             std::array::from_fn(|c| (strength * planes[c][0] - fix.bounded_wobble(c)).exp());
         let along = |k: usize| -> Vec<[f32; 3]> {

@@ -35,6 +35,26 @@ impl MaskMode {
     }
 }
 
+/// What of the colours around the face is given to the pasted one.
+///
+/// Around the mask's edge the frame shows the filmed person's skin, the patch the new one's: their
+/// ratio is light times skin, and nothing in one frame tells the two apart for certain. The slope of
+/// light over the face is matched in `Light` and `Skin` alike: skin has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ColourMatch {
+    /// Nothing: the decoder's own colours.
+    Keep,
+    /// What light alone may explain, so that the new person keeps their skin. Small differences of
+    /// brightness and cast are taken over wholly; the further a difference is from what light does, the
+    /// less of it ([`crate::ColourFix::planes`]). On people of alike skin that is a full match.
+    #[default]
+    Light,
+    /// All of it, as colour transfers of other tools do (there the modes of mean colour, such as
+    /// `rct`): the face takes on the filmed person's skin. For swaps whose neck and hands must fit,
+    /// and for scenes far darker than anything the decoder was trained on.
+    Skin,
+}
+
 /// How the edge between patch and frame is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -64,6 +84,9 @@ pub struct ConvertSettings {
     /// of 300 px; never below 1 px). Raise it if the edge shows, lower it if the filmed face shines
     /// through at the jaw.
     pub feather_percent: f32,
+    /// What of the colours around the face is given to it. Default: `Light`. `Skin` if the face must
+    /// fit the filmed neck and hands, `Keep` if the decoder's colours are right as they are.
+    pub colour_match: ColourMatch,
     /// How far the patch's colours are moved to those of the frame around the mask's edge, 0 (not
     /// at all) to 1 (fully), default 1. Lower it to keep more of the decoder's own skin tone; the
     /// edge then shows more. Removing the decoder's own frame-to-frame colour wobble is not
@@ -90,6 +113,7 @@ impl Default for ConvertSettings {
             oval_grow_percent: 4.0,
             erode_percent: 1.0,
             feather_percent: 10.0,
+            colour_match: ColourMatch::Light,
             colour_strength: 1.0,
             colour_window: 6,
             colour_sigma_frames: 3.0,

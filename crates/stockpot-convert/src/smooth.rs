@@ -19,11 +19,12 @@ use crate::settings::ConvertSettings;
 ///
 /// ```
 /// use stockpot_convert::{ColourSmoother, ConvertSettings};
-/// let mut smoother = ColourSmoother::new(&ConvertSettings::default())?;
+/// let settings = ConvertSettings::default();
+/// let mut smoother = ColourSmoother::new(&settings)?;
 /// let mut done = 0;
 /// for frame in 0..20 {
 ///     for (index, fix) in smoother.push(frame, None)? {
-///         assert_eq!((index, fix.gain(0, 0.0, 0.0, 1.0)), (done, 1.0));
+///         assert_eq!((index, fix.gain(0, 0.0, 0.0, &settings)), (done, 1.0));
 ///         done += 1;
 ///     }
 /// }

@@ -8,6 +8,7 @@
 pub mod colour;
 pub mod event;
 pub mod face;
+pub mod html;
 pub mod id;
 pub mod image;
 pub mod picture;

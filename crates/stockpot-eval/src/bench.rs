@@ -15,8 +15,8 @@ use stockpot_synth::assets::HeadData;
 
 use crate::outcome::Outcome;
 use crate::sets::{self, Cast, Pair};
-use crate::tracks::{self, State};
-use crate::{page, table};
+use crate::tracks::{self, State, Track};
+use crate::{page, seeds, table};
 
 /// How much is rendered and trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -46,6 +46,8 @@ impl Effort {
 pub struct Settings {
     /// How much.
     pub effort: Effort,
+    /// How many seeds, one after another from the context's on; at least 1.
+    pub seeds: u32,
     /// Tracks by number, such as `T2`; all without any.
     pub tracks: Vec<String>,
     /// Where `eval.json` and `eval.html` go; nowhere without.
@@ -63,8 +65,10 @@ pub struct Reply {
     pub machine: String,
     /// The command as typed.
     pub command: String,
-    /// The seed of everything random.
+    /// The seed of everything random; with several, the first.
     pub seed: u64,
+    /// How many seeds there were, one after another.
+    pub seeds: u32,
     /// How much was rendered and trained.
     pub effort: Effort,
     /// One entry per track.
@@ -244,7 +248,8 @@ pub(crate) fn own_library(ctx: &Context) -> Result<(tempfile::TempDir, Context),
     Ok((work, ctx))
 }
 
-/// Runs the bench. A track that fails is noted and the others go on.
+/// Runs the bench. A track that fails is noted and the others go on. With several seeds the pictures
+/// are those of the first.
 ///
 /// # Errors
 /// If a track is unknown, models are missing, the output cannot be written, or the user stopped.
@@ -252,46 +257,73 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let start = Instant::now();
     let chosen = tracks::chosen(&settings.tracks)?;
     make_folder(settings.out.as_deref())?;
-    let mut world = World::open(ctx, settings.effort)?;
-    let (mut outcomes, mut failed) = (Vec::new(), Vec::new());
-    for track in chosen {
-        world.check_cancel()?;
-        let mut outcome = Outcome {
-            track: track.id,
-            title: track.title,
-            measures: Vec::new(),
-            note: String::new(),
-            seconds: 0.0,
+    let (mut runs, mut failed, mut examples) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..settings.seeds.max(1) {
+        let seed = ctx.seed.wrapping_add(u64::from(number));
+        let own = Context {
+            seed,
+            ..ctx.clone()
         };
-        match track.state {
-            State::NotYet { issue } => outcome.note = format!("not yet: issue {issue} brings it"),
-            State::Here { run, minutes } => {
-                if let Some(minutes) = settings.effort.pick(None, Some(minutes.0), Some(minutes.1))
-                {
-                    world.info(format!(
-                        "{} {}: about {minutes} min on 2 cores",
-                        track.id, track.title
-                    ));
-                }
-                let begun = Instant::now();
-                match run(&mut world) {
-                    Ok(findings) => {
-                        outcome.measures = findings.measures;
-                        outcome.note = findings.note;
-                    }
-                    Err(e) if e.kind == JobErrorKind::Cancelled => return Err(e),
-                    Err(e) => {
-                        outcome.note = format!("failed: {e}");
-                        failed.push(track.id);
-                    }
-                }
-                outcome.seconds = begun.elapsed().as_secs_f64();
+        let mut world = World::open(&own, settings.effort)?;
+        if settings.seeds > 1 {
+            world.info(format!("seed {seed}, {} of {}", number + 1, settings.seeds));
+        }
+        let mut outcomes = Vec::with_capacity(chosen.len());
+        for track in &chosen {
+            let (outcome, has_failed) = one_track(&mut world, track)?;
+            outcomes.push(outcome);
+            if has_failed && !failed.contains(&track.id) {
+                failed.push(track.id);
             }
         }
-        outcomes.push(outcome);
+        runs.push((seed, outcomes));
+        if number == 0 {
+            examples = std::mem::take(&mut world.examples);
+        }
     }
-    let examples = std::mem::take(&mut world.examples);
+    let outcomes = seeds::together(runs);
     finish(ctx, settings, (outcomes, failed), examples, start)
+}
+
+/// One track's outcome, and whether it failed.
+fn one_track(world: &mut World, track: &Track) -> Result<(Outcome, bool), JobError> {
+    world.check_cancel()?;
+    let mut outcome = Outcome {
+        track: track.id,
+        title: track.title,
+        measures: Vec::new(),
+        note: String::new(),
+        seconds: 0.0,
+    };
+    let (run, minutes) = match track.state {
+        State::NotYet { issue } => {
+            outcome.note = format!("not yet: issue {issue} brings it");
+            return Ok((outcome, false));
+        }
+        State::Here { run, minutes } => (run, minutes),
+    };
+    let expected = world.effort.pick(None, Some(minutes.0), Some(minutes.1));
+    if let Some(minutes) = expected {
+        world.info(format!(
+            "{} {}: about {minutes} min on 2 cores",
+            track.id, track.title
+        ));
+    }
+    let begun = Instant::now();
+    let mut has_failed = false;
+    match run(world) {
+        Ok(findings) => {
+            outcome.measures = findings.measures;
+            outcome.note = findings.note;
+        }
+        Err(e) if e.kind == JobErrorKind::Cancelled => return Err(e),
+        Err(e) => {
+            outcome.note = format!("failed: {e}");
+            has_failed = true;
+        }
+    }
+    outcome.seconds = begun.elapsed().as_secs_f64();
+    Ok((outcome, has_failed))
 }
 
 pub(crate) fn make_folder(out: Option<&Path>) -> Result<(), JobError> {
@@ -312,6 +344,7 @@ pub(crate) fn finish(
         machine: machine(ctx),
         command: settings.command.clone(),
         seed: ctx.seed,
+        seeds: settings.seeds.max(1),
         effort: settings.effort,
         outcomes,
         failed,

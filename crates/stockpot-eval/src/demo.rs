@@ -34,8 +34,8 @@ const SHOWN_SIDE: u32 = 384;
 const TRAINING_FPS: i32 = 10;
 /// Frames a second of the clip that is swapped.
 const SHOWN_FPS: i32 = 25;
-/// The network that is trained.
-const PRESET: &str = "comb-s-64";
+/// The network that is trained: the one with a shipped stock.
+const PRESET: &str = "comb-s-96";
 
 /// What to show.
 #[derive(Debug, Clone)]
@@ -309,8 +309,10 @@ impl Stage<'_> {
                 // Small steps: in a few minutes their number counts.
                 batch: Some(if self.settings.tiny { 2 } else { 8 }),
                 // The usual mean of weights looks back further than such a short training is long.
+                // And the stock it starts from is disturbed less by smaller steps.
                 more: serde_json::json!({
                     "ema_decay": 0.99,
+                    "learning_rate": 5e-4,
                     "report_every": if self.settings.tiny { 1 } else { 10 },
                 }),
                 ..train::Settings::default()

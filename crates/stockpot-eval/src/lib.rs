@@ -7,13 +7,14 @@
 pub mod bench;
 pub mod clips;
 pub mod demo;
-mod html;
 pub mod judge;
 pub mod measure;
 pub mod outcome;
 mod page;
+mod seeds;
 pub mod sets;
 pub mod speed;
+pub mod stock;
 mod table;
 pub mod tracks;
 mod trained;

@@ -28,10 +28,14 @@ pub struct Measure {
     pub name: String,
     /// Its unit, such as `of 255` or `frames/s`; empty for plain numbers.
     pub unit: &'static str,
-    /// The value.
+    /// The value; with several seeds their median.
     pub value: f64,
     /// Which way is better.
     pub better: Better,
+    /// The value of every seed, in order; empty where there was only one. Not a number where a seed
+    /// gave none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub per_seed: Vec<f64>,
     /// What toys reach on the same data.
     pub toys: Vec<Toy>,
     /// What is aimed at, if anything is.
@@ -46,6 +50,15 @@ impl Measure {
             Better::Lower => self.value <= goal,
             Better::Higher => self.value >= goal,
         })
+    }
+}
+
+impl Measure {
+    /// Least and most of several seeds; nothing where there was only one, or no number at all.
+    pub fn spread(&self) -> Option<(f64, f64)> {
+        let finite = || self.per_seed.iter().copied().filter(|v| v.is_finite());
+        let least = finite().reduce(f64::min)?;
+        Some((least, finite().reduce(f64::max)?))
     }
 }
 
@@ -75,6 +88,7 @@ mod tests {
             unit: "",
             value,
             better,
+            per_seed: Vec::new(),
             toys: Vec::new(),
             goal,
         };

@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 
+use stockpot_core::html::{base64, escape};
 use stockpot_core::picture;
 use stockpot_jobs::JobError;
 
 use crate::bench::{Example, Reply};
-use crate::html::{base64, escape};
 use crate::outcome::{Better, Measure, Outcome};
-use crate::table::{goal, number, reached};
+use crate::table::{goal, number, reached, seeds, spread};
 
 /// Quality of pictures on the page, as JPEG counts it.
 const JPEG_QUALITY: u8 = 90;
@@ -39,11 +39,11 @@ pub(crate) fn html(reply: &Reply) -> Result<String, JobError> {
     // Writing to a string cannot fail.
     let _ = write!(
         out,
-        "<title>SwapBench, seed {seed}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>SwapBench</h1>\n\
-         <p><code>{command}</code><br>seed {seed}, {effort}, {minutes:.1} minutes, stockpot {version}<br>{machine}</p>\n\
+        "<title>SwapBench, {seed}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>SwapBench</h1>\n\
+         <p><code>{command}</code><br>{seed}, {effort}, {minutes:.1} minutes, stockpot {version}<br>{machine}</p>\n\
          <p class=\"soft\">People who do not exist, so that what a perfect swap looks like is known. Blue is \
          measured; grey is what toys reach on the same frames; the upright line is the goal.</p>\n",
-        seed = reply.seed,
+        seed = seeds(reply),
         command = escape(&reply.command),
         minutes = reply.seconds / 60.0,
         version = reply.stockpot,
@@ -101,7 +101,8 @@ fn card(measure: &Measure) -> String {
         ),
     };
     let values = measure.toys.iter().map(|t| t.value);
-    let all = values.chain([measure.value]).chain(measure.goal);
+    let seen = values.chain(measure.per_seed.iter().copied());
+    let all = seen.chain([measure.value]).chain(measure.goal);
     let most = all.filter(|v| v.is_finite()).fold(0.0, f64::max);
     let share = |v: f64| match most > 0.0 && v.is_finite() {
         true => (100.0 * v / most).clamp(0.0, 100.0),
@@ -133,10 +134,14 @@ fn card(measure: &Measure) -> String {
     };
     format!(
         "<div class=\"card\"><div class=\"name\"><span>{}</span>{verdict}</div>\
-         <b>{}</b> {} <span class=\"soft\">{better}</span>{}{toys}</div>",
+         <b>{}</b> {} <span class=\"soft\">{}{better}</span>{}{toys}</div>",
         escape(&measure.name),
         number(measure.value),
         escape(measure.unit),
+        match measure.spread() {
+            Some(_) => format!("({}) ", spread(measure)),
+            None => String::new(),
+        },
         bar("own", "stockpot", measure.value),
     )
 }

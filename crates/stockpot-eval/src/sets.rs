@@ -140,27 +140,9 @@ pub struct PlayedFrame {
 }
 
 impl PlayedFrame {
-    /// Where the person's own face is, 0 or 255: skin, eyes, lips, mouth, teeth and brows by the
-    /// renderer, inside the tracked outline of the face (which leaves out ears and neck). Nothing
-    /// where no face was found.
+    /// Where the person's own face is: [`face_mask`]. Nothing where no face was found.
     pub fn face_mask(&self) -> Option<Gray8> {
-        let outline = face_oval(self.landmarks.as_ref()?);
-        let mut mask = fill_polygon(self.drawn.rgb.size(), &outline);
-        let face = [
-            Class::Skin,
-            Class::Eyes,
-            Class::Lips,
-            Class::Mouth,
-            Class::Teeth,
-            Class::Brows,
-        ];
-        let classes = self.drawn.classes.data().iter();
-        for (value, class) in mask.data_mut().iter_mut().zip(classes) {
-            if !face.iter().any(|c| *c as u8 == *class) {
-                *value = 0;
-            }
-        }
-        Some(mask)
+        Some(face_mask(self.landmarks.as_ref()?, &self.drawn.classes))
     }
 
     /// Where a network sees this face; nothing where none was found.
@@ -171,6 +153,26 @@ impl PlayedFrame {
             resolution: pair.family.resolution(),
         })
     }
+}
+
+/// Where a made-up person's own face is, 0 or 255: skin, eyes, lips, mouth, teeth and brows by the
+/// renderer's `classes`, inside the tracked outline of the face (which leaves out ears and neck).
+pub fn face_mask(landmarks: &FaceLandmarks, classes: &Gray8) -> Gray8 {
+    const FACE: [Class; 6] = [
+        Class::Skin,
+        Class::Eyes,
+        Class::Lips,
+        Class::Mouth,
+        Class::Teeth,
+        Class::Brows,
+    ];
+    let mut mask = fill_polygon(classes.size(), &face_oval(landmarks));
+    for (value, class) in mask.data_mut().iter_mut().zip(classes.data()) {
+        if !FACE.iter().any(|c| *c as u8 == *class) {
+            *value = 0;
+        }
+    }
+    mask
 }
 
 /// A performance that nobody was trained on, played by both persons of the pair.

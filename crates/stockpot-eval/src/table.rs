@@ -34,6 +34,25 @@ pub(crate) fn reached(measure: &Measure) -> &'static str {
     }
 }
 
+/// Least and most of several seeds, such as `0.1 to 0.2`; nothing for one seed.
+pub(crate) fn spread(measure: &Measure) -> String {
+    measure.spread().map_or_else(String::new, |(least, most)| {
+        format!("{} to {}", number(least), number(most))
+    })
+}
+
+/// The seeds in words: `seed 7`, or `seeds 7 to 9, medians`.
+pub(crate) fn seeds(reply: &Reply) -> String {
+    match reply.seeds {
+        0 | 1 => format!("seed {}", reply.seed),
+        n => format!(
+            "seeds {} to {}, medians",
+            reply.seed,
+            reply.seed.wrapping_add(u64::from(n) - 1)
+        ),
+    }
+}
+
 fn toys(measure: &Measure) -> String {
     let all = measure.toys.iter();
     let words: Vec<String> = all
@@ -45,13 +64,20 @@ fn toys(measure: &Measure) -> String {
 /// The whole table.
 pub(crate) fn text(reply: &Reply) -> String {
     let head = [
-        "track", "measure", "value", "unit", "goal", "reached", "toys",
+        "track",
+        "measure",
+        "value",
+        if reply.seeds > 1 { "least to most" } else { "" },
+        "unit",
+        "goal",
+        "reached",
+        "toys",
     ];
-    let mut rows: Vec<[String; 7]> = vec![head.map(str::to_owned)];
+    let mut rows: Vec<[String; 8]> = vec![head.map(str::to_owned)];
     for outcome in &reply.outcomes {
         let name = format!("{} {}", outcome.track, outcome.title);
         if outcome.measures.is_empty() {
-            let mut row: [String; 7] = Default::default();
+            let mut row: [String; 8] = Default::default();
             row[0] = name;
             row[1].clone_from(&outcome.note);
             rows.push(row);
@@ -62,6 +88,7 @@ pub(crate) fn text(reply: &Reply) -> String {
                 if i == 0 { name.clone() } else { String::new() },
                 measure.name.clone(),
                 number(measure.value),
+                spread(measure),
                 measure.unit.to_owned(),
                 goal(measure),
                 reached(measure).to_owned(),
@@ -69,7 +96,7 @@ pub(crate) fn text(reply: &Reply) -> String {
             ]);
         }
     }
-    let widths: [usize; 7] = std::array::from_fn(|c| {
+    let widths: [usize; 8] = std::array::from_fn(|c| {
         // A line without numbers may be as long as it likes.
         let filled = rows.iter().filter(|r| c != 1 || !r[2].is_empty());
         filled.map(|r| r[c].chars().count()).max().unwrap_or(0)
@@ -79,6 +106,8 @@ pub(crate) fn text(reply: &Reply) -> String {
         let cells: Vec<String> = row
             .iter()
             .enumerate()
+            // The column of spreads is there only with several seeds.
+            .filter(|(c, _)| *c != 3 || widths[3] > 0)
             .map(|(c, cell)| match c {
                 2 => format!("{cell:>width$}", width = widths[c]),
                 _ => format!("{cell:width$}", width = widths[c]),
@@ -95,8 +124,8 @@ pub(crate) fn text(reply: &Reply) -> String {
     }
     let effort = format!("{:?}", reply.effort).to_lowercase();
     out.push_str(&format!(
-        "seed {}, {effort}, {:.1} minutes on {}\n",
-        reply.seed,
+        "{}, {effort}, {:.1} minutes on {}\n",
+        seeds(reply),
         reply.seconds / 60.0,
         reply.machine
     ));
@@ -118,6 +147,7 @@ pub(crate) mod tests {
             unit: "of 1",
             value,
             better: Better::Lower,
+            per_seed: Vec::new(),
             toys: vec![Toy {
                 name: "copy the target",
                 value: 0.12,
@@ -136,6 +166,7 @@ pub(crate) mod tests {
             machine: "a machine".into(),
             command: "stockpot eval".into(),
             seed: 7,
+            seeds: 1,
             effort: Effort::Quick,
             outcomes: vec![
                 outcome(
@@ -173,5 +204,18 @@ pub(crate) mod tests {
         assert!(lines[3].starts_with("T3 warm start") && lines[3].ends_with("long text says"));
         assert!(text.contains("T1: both persons") && text.contains("seed 7, quick, 1.5 minutes"));
         assert!(lines.iter().all(|l| !l.ends_with(' ')));
+        assert!(!text.contains("least"));
+    }
+
+    #[test]
+    fn several_seeds_show_their_spread() {
+        let mut reply = sample();
+        reply.seeds = 3;
+        reply.outcomes[0].measures[0].per_seed = vec![0.02, 0.03, 0.05];
+        let text = text(&reply);
+        let lines: Vec<&str> = text.lines().collect();
+        let at = lines[0].find("least to most").unwrap();
+        assert_eq!(lines[1].find("0.0200 to 0.0500"), Some(at));
+        assert!(text.contains("seeds 7 to 9, medians, quick"));
     }
 }

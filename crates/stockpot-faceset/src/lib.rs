@@ -33,7 +33,7 @@ pub use error::Error;
 pub use faceset::{Faceset, OpenNote, Source};
 pub use feeder::{Batch, Feeder, FeederSettings, FeederWork};
 pub use record::{EMBEDDING, FaceRecord, Reason, SourceInfo, Split};
-pub use sampler::{HeldOut, SampleOut, Sampler};
+pub use sampler::{HeldOut, PairSampler, SampleOut, Sampler};
 pub use settings::{SamplerSettings, WriterSettings};
 pub use sheet::contact_sheet;
 pub use split::split_by_time;

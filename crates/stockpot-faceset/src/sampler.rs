@@ -174,6 +174,73 @@ impl Sampler {
     }
 }
 
+/// Samples whose input and target may be different faces, such as one moment played by two people.
+/// Both are moved alike; only the input is warped and recoloured.
+#[derive(Debug)]
+pub struct PairSampler {
+    cache: Arc<FaceCache>,
+    settings: SamplerSettings,
+    table: WarpTable,
+    plain: Lut,
+}
+
+impl PairSampler {
+    /// Samples of any faces of a cache, whatever their split.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`].
+    pub fn new(cache: Arc<FaceCache>, settings: SamplerSettings) -> Result<Self, Error> {
+        settings.check()?;
+        Ok(Self {
+            table: WarpTable::new(cache.resolution()),
+            plain: Lut::plain(),
+            cache,
+            settings,
+        })
+    }
+
+    /// The faces.
+    pub fn cache(&self) -> &FaceCache {
+        &self.cache
+    }
+
+    /// Makes the sample whose input is face `input` of the cache and whose target is face `target`
+    /// (both below its length), disturbed as `rng` says. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`Error::WrongLength`] if a buffer of `out` does not fit the resolution.
+    pub fn sample_into(
+        &self,
+        (input, target): (usize, usize),
+        rng: &mut Rng,
+        out: SampleOut<'_>,
+    ) -> Result<(), Error> {
+        let resolution = self.cache.resolution();
+        let side = resolution as usize;
+        out.check(side)?;
+        let settings = &self.settings;
+        let shot = Shot::random(resolution, settings, rng);
+        let sigma_px = settings.warp * resolution as f32;
+        let warp = if sigma_px > 0.0 {
+            Warp::random(sigma_px, rng)
+        } else {
+            Warp::NONE
+        };
+        let lut = Lut::random(settings, rng);
+        let face = self.cache.face(input);
+        draw_input(&face, side, &shot, &warp, &self.table, &lut, out.input);
+        draw_target(
+            &self.cache.face(target),
+            side,
+            &shot,
+            emphasis(settings),
+            &self.plain,
+            (out.target, out.mask, out.weight),
+        );
+        Ok(())
+    }
+}
+
 /// The held-out faces of one person, undisturbed and in a fixed order: what progress is measured on.
 #[derive(Debug)]
 pub struct HeldOut {

@@ -20,6 +20,7 @@ mod memory;
 pub mod models;
 pub mod person;
 mod sink;
+pub mod stock;
 pub mod swap;
 mod swapper;
 pub mod train;

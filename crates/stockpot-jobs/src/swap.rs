@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Serialize;
-pub use stockpot_convert::{ConvertSettings, MaskMode};
+pub use stockpot_convert::{ColourMatch, ConvertSettings, MaskMode};
 use stockpot_convert::{SheetRow, contact_sheet};
 use stockpot_core::space::Crop;
 use stockpot_core::{Affine, Area, FaceLandmarks, Frame, PersonName, Size, face, picture, warp};

@@ -91,8 +91,15 @@ pub fn encoder(size: CombSize, resolution: u32) -> Graph {
 
 /// The decoder of a comb preset: `[1, 1, code]` to `[R, R, 4]`, RGB and mask, each 0.0 to 1.0.
 pub fn decoder(size: CombSize, resolution: u32) -> Graph {
+    trunk(size, resolution, 0)
+}
+
+/// A decoder that is told who to draw: its input is a code followed by `identity` numbers of a
+/// person. They only reach the first dense layer, where one person's numbers are a constant: so a
+/// person's decoder is this one with another bias (see [`crate::trunk`]).
+pub(crate) fn trunk(size: CombSize, resolution: u32, identity: usize) -> Graph {
     let p = preset(size, resolution);
-    let mut b = GraphBuilder::new("decoder", Shape::new(1, 1, p.code));
+    let mut b = GraphBuilder::new("decoder", Shape::new(1, 1, p.code + identity));
     let mut at = b.dense("seed", b.input(), p.base * p.base * p.seed_c, LEAK);
     at = b.reshape(at, Shape::new(p.base, p.base, p.seed_c));
     for (stage, width) in p.decoder.iter().enumerate() {

@@ -18,6 +18,8 @@ pub mod params;
 pub mod plan;
 mod plan_backward;
 mod plan_memory;
+pub mod stock_file;
+pub mod trunk;
 pub mod weights_file;
 
 pub use error::Error;
@@ -26,3 +28,5 @@ pub use graph::{Graph, GraphBuilder, NodeId, Op, Shape};
 pub use network::Network;
 pub use params::{Init, Layout, ParamSpec, Params};
 pub use plan::Plan;
+pub use stock_file::Stock;
+pub use trunk::Trunk;

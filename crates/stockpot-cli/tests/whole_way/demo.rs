@@ -86,3 +86,31 @@ fn a_demo_leaves_other_folders_alone() {
     );
     assert_eq!(stock.list("mine"), ["letter.txt"]);
 }
+
+/// Two steps over one group of people, then a third from the checkpoint; the file is whole.
+#[test]
+fn a_stock_is_made_and_gone_on_with() {
+    let Some(stock) = Stock::empty() else { return };
+    if !stock.has_heads() {
+        skip("the head data of made-up people is not installed (`stockpot models install`)");
+        return;
+    }
+    let make = "stock make --preset comb-s-64 --people 8 --batch 4 --work work -o made.stock";
+    let reply = stock.ok(&format!("{make} --steps 2"));
+    assert_eq!(reply["score"]["step"], 2, "{reply:#}");
+    for name in ["same", "swapped", "copied"] {
+        let difference = reply["score"][name].as_f64().unwrap();
+        assert!(0.0 < difference && difference < 1.0, "{name}: {reply:#}");
+    }
+    let length = fs::metadata(stock.path("made.stock")).unwrap().len();
+    assert_eq!(reply["bytes"], length, "{reply:#}");
+    let again = stock.ok(&format!("{make} --steps 3"));
+    assert_eq!(again["score"]["step"], 3, "{again:#}");
+    let lines = fs::read_to_string(stock.path("work/comb-s-64/scores.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    stock.fails(
+        "stock make --preset classic-4x1024 --steps 1 --work none -o none.stock",
+        2,
+        &["no trunk", "comb-s-96"],
+    );
+}

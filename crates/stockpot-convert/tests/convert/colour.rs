@@ -97,7 +97,11 @@ fn stats(match_level: f32, level: f32) -> ColourStats {
 
 /// Half the distance between the largest and the smallest gain.
 fn swing(fixes: &[ColourFix]) -> f32 {
-    let gains = || fixes.iter().map(|f| f.gain(0, 0.0, 0.0, 1.0));
+    let gains = || {
+        fixes
+            .iter()
+            .map(|f| f.gain(0, 0.0, 0.0, &ConvertSettings::default()))
+    };
     (gains().fold(f32::MIN, f32::max) - gains().fold(f32::MAX, f32::min)) / 2.0
 }
 
@@ -115,7 +119,7 @@ fn noise_of_the_measurement_is_smoothed() {
         swing(&fixes[6..54])
     );
     assert!(swing(&fixes) < 0.03 / 5.0, "{}", swing(&fixes));
-    assert!((fixes[30].gain(0, 0.0, 0.0, 1.0) - 0.1f32.exp()).abs() < 1e-3);
+    assert!((fixes[30].gain(0, 0.0, 0.0, &ConvertSettings::default()) - 0.1f32.exp()).abs() < 1e-3);
 }
 
 #[test]
@@ -177,7 +181,7 @@ fn a_flash_of_light_is_no_wobble() {
         .collect();
     let fix = smooth_colour(&measured, 3.0)[6];
     for c in 0..3 {
-        let gain = fix.gain(c, 0.0, 0.0, 1.0);
+        let gain = fix.gain(c, 0.0, 0.0, &ConvertSettings::default());
         assert!((gain * 0.9 - 1.0).abs() < 0.005, "{fix:?}");
     }
 }
@@ -188,7 +192,7 @@ fn gaps_and_broken_measurements_are_bridged() {
     track[9] = None;
     track[10] = Some(stats(f32::NAN, 0.0));
     for fix in smooth_colour(&track, 3.0) {
-        assert!((fix.gain(1, 0.5, 0.5, 1.0) - 0.1f32.exp()).abs() < 1e-5);
+        assert!((fix.gain(1, 0.5, 0.5, &ConvertSettings::default()) - 0.1f32.exp()).abs() < 1e-5);
     }
     assert_eq!(smooth_colour(&[None, None], 3.0), [ColourFix::NONE; 2]);
     assert_eq!(smooth_colour(&[], 3.0), []);

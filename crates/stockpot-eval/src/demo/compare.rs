@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use stockpot_convert::face_oval;
-use stockpot_core::face::fill_polygon;
 use stockpot_core::image::{Gray8, Rgb8, Size};
 use stockpot_core::picture;
 use stockpot_faces::{Embedding, FaceModels};
@@ -12,11 +10,10 @@ use stockpot_jobs::analyse::{self, Analysis};
 use stockpot_jobs::{Context, JobError};
 use stockpot_media::{ALL_FRAMES, ClipWriter, FrameRate, OutputSettings};
 use stockpot_synth::Drawn;
-use stockpot_synth::assets::Class;
 
 use super::voice::HERTZ;
 use crate::measure::{self, Score, Window};
-use crate::sets::frames_of;
+use crate::sets::{self, frames_of};
 use crate::tracks::t1_t2::difference;
 
 /// Stills on the page.
@@ -162,21 +159,7 @@ fn face_mask(seen: &Analysis, index: usize, truth: &Truth) -> Option<Gray8> {
     let here = seen.faces.iter().filter(|f| f.frame == index as u64);
     let size = |f: &&analyse::FoundFace| f.landmarks.eye_distance_px();
     let face = here.max_by(|a, b| size(a).total_cmp(&size(b)))?;
-    let mut mask = fill_polygon(truth.rgb.size(), &face_oval(&face.landmarks));
-    for (value, class) in mask.data_mut().iter_mut().zip(truth.classes.data()) {
-        let parts = [
-            Class::Skin,
-            Class::Eyes,
-            Class::Lips,
-            Class::Mouth,
-            Class::Teeth,
-            Class::Brows,
-        ];
-        if !parts.iter().any(|c| *c as u8 == *class) {
-            *value = 0;
-        }
-    }
-    Some(mask)
+    Some(sets::face_mask(&face.landmarks, &truth.classes))
 }
 
 /// The mean identity of whoever is seen longest.

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::Value;
+use stockpot_core::html::{base64, escape};
 use stockpot_faces::models::FILES;
 use stockpot_jobs::models::ModelReply;
 use stockpot_jobs::{JobError, train};
 
 use super::compare::{Compared, Figures};
 use super::{Part, cannot};
-use crate::html::{base64, escape};
 
 /// Light, or dark where the reader's system is dark.
 const STYLE: &str = "\

@@ -8,7 +8,7 @@ use stockpot_model::Family;
 use super::picture::roofline;
 use super::text::{Table, number, percent, surroundings, tables};
 use super::{Reply, steps::Step};
-use crate::html::escape;
+use stockpot_core::html::escape;
 
 /// Light, or dark where the reader's system is dark.
 const STYLE: &str = ":root{color-scheme:light dark;--ink:#222;--soft:#5a5f68;--page:#fff;--panel:#f3f4f6;--line:#d9dce1;--blue:#2a78d6;--orange:#c26a00;--good:#1f7a3d}\

@@ -10,7 +10,7 @@ use stockpot_train::settings::Precision;
 use super::Reply;
 use super::layers::Layer;
 use super::text::{number, percent};
-use crate::html::escape;
+use stockpot_core::html::escape;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 420.0;
@@ -91,9 +91,9 @@ pub(super) fn roofline(reply: &Reply, family: Family) -> String {
             y.at(gflops),
             x.at(x.high),
             y.at(gflops),
-            // Layers gather at the other end.
+            // Layers gather at the other end; above the lower line the slope goes on.
             x.at(bend) + 6.0,
-            y.at(gflops) - 6.0,
+            y.at(gflops) + if gflops < top { 14.0 } else { -6.0 },
             number(gflops),
         );
     };

@@ -3,12 +3,13 @@
 //! The decoder is ideal: it gives the true face at the network's resolution. It then gets a cast and a
 //! slope of light, each frame others, and is put in frame by frame. On the **same skin** (a person's own
 //! face) the truth is the frame itself, also across the seam. On **another skin** (the darkest face of
-//! eight people on the lightest) the truth inside is the drawn dark face; the product pulls it towards the
-//! skin around it, which is a choice that costs truth and saves the seam. Occluders stand before the
+//! eight people on the lightest) the truth inside is the drawn dark face: the product
+//! should carry the frame's light to it and leave it its skin, which costs a step of colour across the
+//! seam. What taking on the filmed skin gives (`--match skin`) stands beside it. Occluders stand before the
 //! filmed face; what the product's mask spares is compared with where they are.
 
 use rayon::prelude::*;
-use stockpot_convert::{ConvertSettings, MaskMode, Placement, face_oval};
+use stockpot_convert::{ColourMatch, ConvertSettings, MaskMode, Placement, face_oval};
 use stockpot_core::face::fill_polygon;
 use stockpot_core::image::{Gray8, Rgb8, Size};
 use stockpot_core::{Area, Rng};
@@ -126,6 +127,14 @@ fn product() -> (ConvertSettings, Colours) {
     (ConvertSettings::default(), Colours::EachFrame)
 }
 
+fn skin() -> (ConvertSettings, Colours) {
+    let settings = ConvertSettings {
+        colour_match: ColourMatch::Skin,
+        ..ConvertSettings::default()
+    };
+    (settings, Colours::EachFrame)
+}
+
 fn hard() -> (ConvertSettings, Colours) {
     (hard_paste(), Colours::Kept)
 }
@@ -134,9 +143,9 @@ fn lit(same: &Run<'_>, other: &Run<'_>) -> Result<Vec<Measure>, JobError> {
     let mut measures = Vec::new();
     for (name, run, has_goals) in [("same skin", same, true), ("another skin", other, false)] {
         let scores =
-            [product(), hard(), feather()].map(|(settings, colours)| run.score(&settings, colours));
-        let [product, hard, feather] = scores;
-        let (product, hard, feather) = (product?, hard?, feather?);
+            [product(), hard(), feather(), skin()].map(|(s, colours)| run.score(&s, colours));
+        let [product, hard, feather, skin] = scores;
+        let (product, hard, feather, skin) = (product?, hard?, feather?, skin?);
         type Value = fn(&Score) -> f64;
         let whats: [(&str, Value); 2] = [
             ("error inside", |s| s.inside),
@@ -149,9 +158,11 @@ fn lit(same: &Run<'_>, other: &Run<'_>) -> Result<Vec<Measure>, JobError> {
                 unit: "of 255",
                 value: value(&product),
                 better: Better::Lower,
+                per_seed: Vec::new(),
                 toys: vec![
                     toy("hard paste", value(&hard)),
                     toy("feather only", value(&feather)),
+                    toy("--match skin", value(&skin)),
                 ],
                 goal: has_goals.then_some(goal),
             });
@@ -173,6 +184,7 @@ fn sharpness(same: &Run<'_>) -> Result<Measure, JobError> {
         unit: "of 1",
         value: detail(SHARPEN)?,
         better: Better::Higher,
+        per_seed: Vec::new(),
         toys: vec![
             toy("not sharpened", detail(0.0)?),
             toy("--sharpen 1", detail(1.0)?),
@@ -193,6 +205,7 @@ fn example(title: &str, run: &Run<'_>) -> Result<Option<Example>, JobError> {
     ];
     let ways = [
         ("the product", product()),
+        ("--match skin", skin()),
         ("feather only", feather()),
         ("hard paste", hard()),
     ];
@@ -416,6 +429,7 @@ fn occluders(
         unit: "of 1",
         value: product,
         better: Better::Higher,
+        per_seed: Vec::new(),
         toys: vec![
             toy("hard paste", hard),
             toy("outline only", oval),

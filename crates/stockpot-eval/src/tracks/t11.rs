@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use stockpot_core::Rng;
 use stockpot_jobs::JobError;
-use stockpot_kernels::ceiling::multiply_adds;
+use stockpot_kernels::ceiling::{multiply_adds, multiply_adds_bf16};
 use stockpot_model::{Family, Network};
 use stockpot_train::{Batch, FaceBatch, TrainSettings, TrainSpec, Trainer};
 
@@ -27,12 +27,24 @@ const PLAIN: usize = 192;
 pub fn speed(world: &mut World) -> Result<Findings, JobError> {
     let steps = world.effort.pick(1, 5, 9);
     let batch = world.effort.pick(2, 16, 16);
-    let peak = Spread::of(5, || Ok(peak_gflops()))?;
+    let peak = Spread::of(5, || Ok(peak_gflops(multiply_adds)))?;
+    // Asked with no round: whether there is such an instruction.
+    let pairs = match multiply_adds_bf16(0) {
+        Some(_) => {
+            let once = || peak_gflops(|rounds| multiply_adds_bf16(rounds).unwrap_or(0));
+            Some(Spread::of(5, || Ok(once()))?)
+        }
+        None => None,
+    };
     let plain = Spread::of(3, || Ok(plain_gflops()))?;
     let mut notes = vec![format!(
         "ceiling {} GFLOP/s of f32 products and sums in registers of all threads",
         peak.words(0)
     )];
+    match &pairs {
+        Some(pairs) => notes.push(format!("of bf16 pairs {}", pairs.words(0))),
+        None => notes.push("bf16 is no instruction of this processor".into()),
+    }
     let mut measures = Vec::new();
     for family in [Family::COMB[0], Family::DEFAULT, Family::CLASSIC] {
         let trained = train_rate(world, family, batch, steps)?;
@@ -40,11 +52,17 @@ pub fn speed(world: &mut World) -> Result<Findings, JobError> {
         let madds = network.encoder().multiply_adds() + network.decoder().multiply_adds();
         // Forward, and backward to the input and to the weights; a product and a sum each.
         let gflop = 6.0 * madds as f64 / 1e9;
+        // Against the ceiling of the numbers that it multiplies.
+        let (unit, ceiling) = match &pairs {
+            Some(pairs) if trained.precision == "bf16" => ("% of the bf16 ceiling", pairs),
+            _ => ("% of the f32 ceiling", &peak),
+        };
         measures.push(Measure {
             name: format!("training {family}"),
             unit: "faces/s",
             value: trained.rate.median,
             better: Better::Higher,
+            per_seed: Vec::new(),
             toys: vec![Toy {
                 name: "plain loops",
                 value: plain.median / gflop,
@@ -53,12 +71,13 @@ pub fn speed(world: &mut World) -> Result<Findings, JobError> {
         });
         measures.push(Measure {
             name: format!("training {family}, {}", trained.precision),
-            unit: "% of the f32 ceiling",
-            value: 100.0 * trained.rate.median * gflop / peak.median,
+            unit,
+            value: 100.0 * trained.rate.median * gflop / ceiling.median,
             better: Better::Higher,
+            per_seed: Vec::new(),
             toys: vec![Toy {
                 name: "plain loops",
-                value: 100.0 * plain.median / peak.median,
+                value: 100.0 * plain.median / ceiling.median,
             }],
             goal: Some(60.0),
         });
@@ -77,6 +96,7 @@ pub fn speed(world: &mut World) -> Result<Findings, JobError> {
                 unit: "frames/s",
                 value: rates.median,
                 better: Better::Higher,
+                per_seed: Vec::new(),
                 toys: Vec::new(),
                 goal: None,
             });
@@ -89,6 +109,7 @@ pub fn speed(world: &mut World) -> Result<Findings, JobError> {
             unit: "MiB",
             value: mib,
             better: Better::Lower,
+            per_seed: Vec::new(),
             toys: Vec::new(),
             goal: None,
         }),
@@ -203,11 +224,11 @@ fn noise(faces: usize, side: usize, seed: u64) -> FaceBatch {
     }
 }
 
-/// What all threads together can multiply and add in registers, without any memory: the ceiling of
-/// whatever is done with f32. In 10^9 operations a second, a product and a sum counting as two.
-fn peak_gflops() -> f64 {
+/// What all threads together do of `work` in registers, without any memory: the ceiling of whatever
+/// multiplies such numbers. In 10^9 operations a second, a product and a sum counting as two.
+fn peak_gflops(work: impl Fn(usize) -> u64 + Sync) -> f64 {
     let start = Instant::now();
-    let done = rayon::broadcast(|_| multiply_adds(ROUNDS));
+    let done = rayon::broadcast(|_| work(ROUNDS));
     done.iter().sum::<u64>() as f64 / start.elapsed().as_secs_f64() / 1e9
 }
 

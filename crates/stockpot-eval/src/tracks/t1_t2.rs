@@ -107,6 +107,7 @@ pub(crate) fn redrawn(
         unit,
         value: of(&own),
         better,
+        per_seed: Vec::new(),
         toys: vec![
             toy("mean face", of(&mean)),
             toy("blurred truth", of(&blurred)),
@@ -138,6 +139,7 @@ pub fn reconstruct(world: &mut World) -> Result<Findings, JobError> {
             unit: "%",
             value: found_share(&pair.stills, s),
             better: Better::Higher,
+            per_seed: Vec::new(),
             toys: Vec::new(),
             goal: Some(100.0),
         });
@@ -191,6 +193,7 @@ pub fn swap_truth(world: &mut World) -> Result<Findings, JobError> {
                 unit,
                 value,
                 better,
+                per_seed: Vec::new(),
                 toys,
                 goal,
             });

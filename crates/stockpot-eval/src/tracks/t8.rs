@@ -105,7 +105,7 @@ struct Results {
 }
 
 fn findings(results: &Results, moments: &[Played], gallery: &Gallery, crowd: Crowd) -> Findings {
-    let mut measures = Vec::new();
+    let (mut measures, mut unseen) = (Vec::new(), Vec::new());
     type Finder = fn(&Gallery, &Look) -> Option<usize>;
     let found_by: [(&str, Finder); 2] = [
         ("B is found among 16, our judge", |g, l| {
@@ -125,6 +125,7 @@ fn findings(results: &Results, moments: &[Played], gallery: &Gallery, crowd: Cro
             unit: "%",
             value: share(&results.swap),
             better: Better::Higher,
+            per_seed: Vec::new(),
             toys: vec![
                 toy("B truly drawn", share(&results.truth)),
                 toy("copy the target", share(&results.copy)),
@@ -151,16 +152,21 @@ fn findings(results: &Results, moments: &[Played], gallery: &Gallery, crowd: Cro
                 .filter_map(|i| Some((looks[*i].as_ref()?.ours.played.0[k], moments[*i].0[k])));
             scale * mean_error(pairs)
         };
-        let own = error(&results.truth);
+        let (own, mean) = (error(&results.truth), error(&results.mean));
+        // A face that never moves errs no more than the truth does: the judge cannot see it.
+        if mean <= GOAL * own {
+            unseen.push(*name);
+        }
         measures.push(Measure {
             name: format!("{name}, error of the swap"),
             unit,
             value: error(&results.swap),
             better: Better::Lower,
+            per_seed: Vec::new(),
             toys: vec![
                 toy("the judge's own, B truly drawn", own),
                 toy("copy the target", error(&results.copy)),
-                toy("mean of B", error(&results.mean)),
+                toy("mean of B", mean),
             ],
             goal: own.is_finite().then_some(GOAL * own),
         });
@@ -171,10 +177,23 @@ fn findings(results: &Results, moments: &[Played], gallery: &Gallery, crowd: Cro
         note: format!(
             "judged in {} moments; in {lost} swaps no face was found (counted as not B). The judge learned \
              from {} strangers, {} pictures each. Goals of errors are {GOAL} times the judge's own on B \
-             truly drawn. Where the mean of B errs as little, the judge cannot see that number",
+             truly drawn. {}",
             moments.len(),
             crowd.people,
             crowd.each,
+            toy_remark(&unseen),
+        ),
+    }
+}
+
+/// What the toy that always shows the same face of B tells about the numbers.
+fn toy_remark(unseen: &[&str]) -> String {
+    match unseen {
+        [] => "The mean of B, always the same face, fails every goal of pose and expression".into(),
+        some => format!(
+            "The mean of B, always the same face, reaches the goal of {}: the judge cannot tell there, so \
+             that these numbers say nothing about a swap",
+            some.join(", ")
         ),
     }
 }
@@ -383,7 +402,12 @@ mod tests {
             each: 1,
             side: 16,
         };
-        let found = findings(&results, &moments, &gallery, crowd).measures;
+        let found = findings(&results, &moments, &gallery, crowd);
+        // The mean never turns, as was played: it reaches the goal of all but the gaze nobody shows.
+        let remark = found.note.split("reaches the goal of ").nth(1).unwrap();
+        assert!(remark.starts_with(Played::NAMES[0]) && !remark.contains("gaze"));
+        assert!(toy_remark(&[]).contains("fails every goal"));
+        let found = found.measures;
         assert_eq!(found.len(), 2 + Played::COUNT);
         // Of four swaps two are B, one is A, and in one there is no face.
         assert_eq!((found[0].value, found[1].value), (50.0, 50.0));

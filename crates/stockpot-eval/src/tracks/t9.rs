@@ -91,6 +91,7 @@ pub fn video(world: &mut World) -> Result<Findings, JobError> {
             unit: "of 255",
             value: run(Care::Product)?,
             better: Better::Lower,
+            per_seed: Vec::new(),
             toys: vec![
                 toy("per frame, nothing smoothed", run(Care::PerFrame)?),
                 toy("landmarks smoothed only", run(Care::LandmarksOnly)?),
@@ -105,6 +106,7 @@ pub fn video(world: &mut World) -> Result<Findings, JobError> {
         unit: "of 255",
         value: found,
         better: Better::Lower,
+        per_seed: Vec::new(),
         toys: vec![toy("placed by the detector's box", boxed)],
         goal: None,
     });

@@ -1,12 +1,12 @@
 //! Where a run starts: the library's encoder and decoders as they are, and for new persons the
-//! library's decoder that draws them best.
+//! library's decoder that draws them best; in an empty library, the shipped stock.
 
 use std::collections::BTreeMap;
 
 use stockpot_core::{Area, ContentHash, PersonName};
-use stockpot_faceset::{FaceCache, Faceset, HeldOut, SamplerSettings, Split};
+use stockpot_faceset::{Batch, FaceCache, Faceset, HeldOut, SamplerSettings, Split};
 use stockpot_library::{Library, StartingPoint};
-use stockpot_model::{Network, Params, Plan, weights_file};
+use stockpot_model::{Network, Params, Plan, Stock, weights_file};
 use stockpot_train::loss::Comparison;
 use stockpot_train::metrics::score_faces;
 
@@ -14,10 +14,13 @@ use super::Settings;
 use super::run_file::RunFile;
 use crate::context::Context;
 use crate::error::JobError;
+use crate::stock;
 use crate::swap::area_of;
 
 /// Faces on which decoders are compared for a new person.
 const COMPARED_FACES: usize = 16;
+/// People of a stock that are tried for a new person, beside their mean.
+const TRIED_PEOPLE: usize = 24;
 
 /// Weights to start from, and where they come from.
 pub(super) struct Start {
@@ -51,7 +54,10 @@ pub(super) fn find(
 ) -> Result<Start, JobError> {
     let expected = library.starting_point(&settings.persons)?;
     let Some(encoder_hash) = expected.encoder.filter(|_| !settings.from_scratch) else {
-        return Ok(from_scratch(ctx, network, settings, expected));
+        return match shipped_stock(network, settings)? {
+            Some(stock) => from_stock(ctx, library, &stock, settings, sampler, expected),
+            None => Ok(from_scratch(ctx, network, settings, expected)),
+        };
     };
     let family = network.family();
     let state = library.encoder_state(&encoder_hash)?;
@@ -90,6 +96,71 @@ pub(super) fn find(
     Ok(start)
 }
 
+/// The shipped stock, where it fits what is asked for.
+fn shipped_stock(network: &Network, settings: &Settings) -> Result<Option<Stock>, JobError> {
+    // Its faces show the usual area.
+    let fits = settings.area.is_none_or(|area| area == Area::Face);
+    if settings.from_scratch || !fits {
+        return Ok(None);
+    }
+    stock::shipped(network.family())
+}
+
+/// The stock's encoder, and for each person the decoder of whoever of the stock's people draws
+/// them best, or of the mean of all.
+fn from_stock(
+    ctx: &Context,
+    library: &Library,
+    stock: &Stock,
+    settings: &Settings,
+    sampler: &SamplerSettings,
+    expected: StartingPoint,
+) -> Result<Start, JobError> {
+    let network = stock.trunk.network();
+    let mut start = Start {
+        encoder: stock.encoder.clone(),
+        decoders: Vec::new(),
+        area: Area::Face,
+        expected,
+        encoder_steps: 0,
+        decoder_steps: BTreeMap::new(),
+        started_from: BTreeMap::new(),
+    };
+    let misfit = || JobError::failed("The shipped stock does not fit itself: this is a bug");
+    let every = stock.people().div_ceil(TRIED_PEOPLE).max(1);
+    let width = stock.trunk.identity_len();
+    let mean = stock.mean_identity();
+    let tried: Vec<(String, &[f32])> = std::iter::once(("the mean of all".to_owned(), &mean[..]))
+        .chain(
+            stock
+                .identities
+                .chunks_exact(width)
+                .enumerate()
+                .step_by(every)
+                .map(|(n, identity)| (format!("its person {n}"), identity)),
+        )
+        .collect();
+    for person in &settings.persons {
+        let mut trial = Trial::of(ctx, library, network, &start, sampler, person)?;
+        let mut best: Option<(f64, &str, Params)> = None;
+        for (name, identity) in &tried {
+            let params = stock.person(identity).ok_or_else(misfit)?;
+            let mae = trial.difference(&params)?;
+            if best.as_ref().is_none_or(|(least, ..)| mae < *least) {
+                best = Some((mae, name, params));
+            }
+        }
+        let (mae, name, params) = best.ok_or_else(misfit)?;
+        ctx.info(format!(
+            "{person} starts from the shipped stock, {name} (difference {mae:.4})"
+        ));
+        start.decoders.push((person.clone(), params));
+        let words = format!("the shipped stock, {name}");
+        start.started_from.insert(person.clone(), words);
+    }
+    Ok(start)
+}
+
 /// Fresh weights. All persons share one first trunk: that is what makes their codes agree.
 fn from_scratch(
     ctx: &Context,
@@ -123,6 +194,65 @@ fn load_decoder(
     )?)
 }
 
+/// Some faces of a new person and their codes, to try decoders on.
+struct Trial {
+    faces: Batch,
+    codes: Vec<f32>,
+    decoder: Plan,
+}
+
+impl Trial {
+    fn of(
+        ctx: &Context,
+        library: &Library,
+        network: &Network,
+        start: &Start,
+        sampler: &SamplerSettings,
+        person: &PersonName,
+    ) -> Result<Self, JobError> {
+        let faceset = Faceset::open(&library.facesets_dir(person))?;
+        let (cache, _) = FaceCache::open_or_build(
+            &faceset,
+            start.area,
+            network.family().resolution(),
+            &library.cache_dir(),
+            &*ctx.progress,
+            &ctx.cancel,
+        )?;
+        let split = if cache.count(Split::HeldOut) > 0 {
+            Split::HeldOut
+        } else {
+            Split::Train
+        };
+        let held_out = HeldOut::new(cache.into(), split, sampler)?;
+        let faces = held_out.spread(COMPARED_FACES)?;
+        let mut encoder = Plan::inference(network.encoder().clone(), faces.samples);
+        encoder.load(&start.encoder);
+        let codes = encoder.forward(&faces.input).to_vec();
+        let decoder = Plan::inference(network.decoder().clone(), faces.samples);
+        Ok(Self {
+            faces,
+            codes,
+            decoder,
+        })
+    }
+
+    /// Mean absolute difference over the face, 0 to 1, if this decoder draws the person.
+    fn difference(&mut self, decoder: &Params) -> Result<f64, JobError> {
+        self.decoder.load(decoder);
+        let shape = self.decoder.graph().output_shape();
+        let score = score_faces(&Comparison {
+            side: shape.h,
+            channels: shape.c,
+            prediction: self.decoder.forward(&self.codes),
+            target: &self.faces.target,
+            mask: &self.faces.mask,
+            weight: &[],
+        })?;
+        Ok(score.mae)
+    }
+}
+
 /// The decoder among the library's persons that draws the new person best under the current
 /// encoder, measured on the new person's own faces; and where it is from, in words.
 fn new_person(
@@ -133,26 +263,7 @@ fn new_person(
     sampler: &SamplerSettings,
     person: &PersonName,
 ) -> Result<(Params, String), JobError> {
-    let faceset = Faceset::open(&library.facesets_dir(person))?;
-    let (cache, _) = FaceCache::open_or_build(
-        &faceset,
-        start.area,
-        network.family().resolution(),
-        &library.cache_dir(),
-        &*ctx.progress,
-        &ctx.cancel,
-    )?;
-    let split = if cache.count(Split::HeldOut) > 0 {
-        Split::HeldOut
-    } else {
-        Split::Train
-    };
-    let held_out = HeldOut::new(cache.into(), split, sampler)?;
-    let faces = held_out.spread(COMPARED_FACES)?;
-    let mut encoder_plan = Plan::inference(network.encoder().clone(), faces.samples);
-    encoder_plan.load(&start.encoder);
-    let codes = encoder_plan.forward(&faces.input).to_vec();
-    let mut decoder_plan = Plan::inference(network.decoder().clone(), faces.samples);
+    let mut trial = Trial::of(ctx, library, network, start, sampler, person)?;
     let mut best: Option<(f64, PersonName, Params)> = None;
     for other in library.persons()? {
         let Some(state) = library.current_decoder(&other.name)? else {
@@ -162,17 +273,9 @@ fn new_person(
             continue;
         }
         let params = load_decoder(library, network, &state.record.object)?;
-        decoder_plan.load(&params);
-        let score = score_faces(&Comparison {
-            side: network.family().resolution() as usize,
-            channels: network.decoder().output_shape().c,
-            prediction: decoder_plan.forward(&codes),
-            target: &faces.target,
-            mask: &faces.mask,
-            weight: &[],
-        })?;
-        if best.as_ref().is_none_or(|(mae, ..)| score.mae < *mae) {
-            best = Some((score.mae, other.name, params));
+        let mae = trial.difference(&params)?;
+        if best.as_ref().is_none_or(|(least, ..)| mae < *least) {
+            best = Some((mae, other.name, params));
         }
     }
     Ok(match best {

@@ -1,7 +1,7 @@
-//! Two small things that every page needs.
+//! Two small things that every page needs: bytes as text, and text that stands for itself.
 
-/// Bytes in base 64 (RFC 4648, with padding).
-pub(crate) fn base64(bytes: &[u8]) -> String {
+/// Bytes in base 64 (RFC 4648, section 4, with padding).
+pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -19,12 +19,21 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// Text that stands for itself in HTML.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+/// Text that stands for itself in HTML, also inside of quotation marks; control characters become
+/// spaces.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -47,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_do_not_get_through() {
-        assert_eq!(escape("<a \"&\">"), "&lt;a &quot;&amp;&quot;&gt;");
+    fn names_cannot_break_out_of_the_page() {
+        assert_eq!(escape("<b a=\"1\">&\n"), "&lt;b a=&quot;1&quot;&gt;&amp; ");
     }
 }
