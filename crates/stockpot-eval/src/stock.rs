@@ -114,7 +114,7 @@ pub fn make(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let strangers = Strangers::open(ctx, &head, family, settings.people, work)?;
     let folder = work.join(family.to_string());
     let mut trainer = begin(ctx, settings, trunk, strangers.people, &folder)?;
-    let kitchen = Kitchen {
+    let mixer = Mixer {
         sampler: PairSampler::new(strangers.cache.clone(), SamplerSettings::default())?,
         strangers,
         seed: ctx.seed,
@@ -142,12 +142,12 @@ pub fn make(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             ));
         }
         let batch = trainer.meta().settings.batch;
-        let (faces, people) = kitchen.batch(trainer.state().position.batch, batch)?;
+        let (faces, people) = mixer.batch(trainer.state().position.batch, batch)?;
         let loss = trainer.step(&faces, &people, rate(step + 1, settings.steps))?;
         window = (window.0 + loss.total, window.1 + 1);
         let step = step + 1;
         if step.is_multiple_of(EVERY) || step == settings.steps {
-            let found = kitchen.measure(&trainer)?;
+            let found = mixer.measure(&trainer)?;
             note(&folder, &found, window.0 / f64::from(window.1), start)?;
             window = (0.0, 0);
             score = Some(found);
@@ -161,7 +161,7 @@ pub fn make(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     writer.wait()?;
     let score = match score {
         Some(score) => score,
-        None => kitchen.measure(&trainer)?,
+        None => mixer.measure(&trainer)?,
     };
     let bytes = export(ctx, settings, &trainer, &score)?;
     picture::write_whole(&settings.out, &bytes).map_err(|e| cannot("write", &settings.out, &e))?;
@@ -226,15 +226,15 @@ fn begin(
     )?)
 }
 
-/// Mixes batches and tastes.
-struct Kitchen {
+/// Makes batches of strangers and measures on their held-out moments.
+struct Mixer {
     sampler: PairSampler,
     strangers: Strangers,
     seed: u64,
     side: usize,
 }
 
-impl Kitchen {
+impl Mixer {
     /// Batch `number`: faces, and whom to draw them as.
     fn batch(&self, number: u64, count: usize) -> Result<(FaceBatch, Vec<u32>), JobError> {
         let groups = self.strangers.people / GROUP;

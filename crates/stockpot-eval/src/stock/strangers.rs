@@ -143,8 +143,11 @@ fn film(
         crop_side: FRAME,
         ..WriterSettings::default()
     };
-    // Half a second from the borders of the stretches that are held out, where faces are dropped.
-    let base = TimeBase { num: 1, den: 2 };
+    // No time passes, so the faceset holds nothing out and drops nothing: that is done here by moment.
+    let time = Timestamp {
+        ticks: 0,
+        base: TimeBase { num: 1, den: 1 },
+    };
     let mut writer = FacesetWriter::begin(folder, name, source, &settings)?;
     ctx.progress.send(Progress::Phase {
         name: "draw strangers",
@@ -186,10 +189,7 @@ fn film(
         {
             writer.add(NewFace {
                 frame_index: place,
-                time: Timestamp {
-                    ticks: 2 * place as i64 + 1,
-                    base,
-                },
+                time,
                 face_from_frame,
                 landmarks: &landmarks,
                 pose,
