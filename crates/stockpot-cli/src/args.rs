@@ -1,18 +1,25 @@
 //! What may be typed: every command, flag and default, with the text that `--help` shows.
 //!
 //! Only parsing and plain checks of one value; what a value means to a job is decided in
-//! `commands`. Start with [`Cli`].
+//! `commands`. Start with [`Cli`]; larger groups of commands have a file each.
+
+mod eval;
+mod library;
+mod values;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stockpot_core::{Area, PersonName};
-use stockpot_jobs::person::ConsentFrom;
 use stockpot_jobs::swap::{ColourMatch, MaskMode};
 use stockpot_jobs::train::Precision;
 
 use crate::environment;
+
+pub(crate) use self::eval::{BenchArgs, EvalArgs, EvalCommand, SpeedArgs, StockCommand};
+pub(crate) use self::library::LibraryCommand;
+pub(crate) use self::values::{BatchSize, Consent, FrameRange};
+use self::values::{positive, setting};
 
 /// Train face-swap models that share one growing encoder, and replace faces in videos.
 #[derive(Debug, Parser)]
@@ -372,102 +379,6 @@ impl From<MatchName> for ColourMatch {
 }
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct EvalArgs {
-    #[command(flatten)]
-    pub(crate) bench: BenchArgs,
-    /// Repeat with the people of N seeds, one after another from --seed on: medians, with least and
-    /// most
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) seeds: u32,
-    /// Only these tracks, such as T1,T2 [default: all]
-    #[arg(long, value_name = "TRACKS", value_delimiter = ',')]
-    pub(crate) tracks: Vec<String>,
-    #[command(subcommand)]
-    pub(crate) command: Option<EvalCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum EvalCommand {
-    /// Compare a swapped clip, whoever made it, with the truth, frame by frame
-    Video {
-        /// The swapped clip
-        result: PathBuf,
-        /// What it should look like: a clip of the same size and length
-        #[arg(long, value_name = "CLIP")]
-        truth: PathBuf,
-        /// The clip before the swap, to see what not swapping at all would have given
-        #[arg(long, value_name = "CLIP")]
-        source: Option<PathBuf>,
-    },
-    /// Train on real clips, one person each, and measure how well held-out stretches are redrawn
-    Clips {
-        /// The clips
-        #[arg(required = true, value_name = "CLIP")]
-        clips: Vec<PathBuf>,
-        /// `self` (it is you), `synthetic` (nobody real), or a file in which the persons agree
-        #[arg(long, value_name = "self|synthetic|FILE")]
-        consent: Consent,
-        #[command(flatten)]
-        bench: BenchArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum StockCommand {
-    /// Draw made-up people and learn a stock from them; hours of work, and goes on where it stopped
-    Make {
-        /// The network, such as comb-s-96
-        #[arg(long, value_name = "NETWORK", default_value = "comb-s-96")]
-        preset: String,
-        /// Made-up people to learn from
-        #[arg(long, value_name = "NUMBER", default_value_t = 384, value_parser = clap::value_parser!(u32).range(8..=4096))]
-        people: u32,
-        /// Steps in all; the learning rate falls over the last quarter
-        #[arg(long, value_name = "NUMBER")]
-        steps: u64,
-        /// Faces in a step
-        #[arg(long, value_name = "FACES", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
-        batch: u32,
-        /// Go on from this stock instead of from nothing
-        #[arg(long, value_name = "FILE")]
-        from: Option<PathBuf>,
-        /// Where faces and checkpoints are kept
-        #[arg(long, value_name = "DIR")]
-        work: PathBuf,
-        /// The file to write
-        #[arg(short, long, value_name = "FILE")]
-        output: PathBuf,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchArgs {
-    /// Render and train less: under 8 minutes instead of under 30, on 2 cores
-    #[arg(long)]
-    pub(crate) quick: bool,
-    /// A few frames and steps only, to see that everything runs
-    #[arg(long, hide = true, conflicts_with = "quick")]
-    pub(crate) tiny: bool,
-    /// Write eval.json and the page eval.html into this folder
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) output: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SpeedArgs {
-    /// Fewer networks, sizes and rounds: about two minutes instead of about fifteen, on 2 cores
-    #[arg(long)]
-    pub(crate) quick: bool,
-    /// So little that it only shows that everything runs
-    #[arg(long, hide = true, conflicts_with = "quick")]
-    pub(crate) tiny: bool,
-    /// Write bench.json and the page bench.html into this folder
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) output: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Where everything goes; in a folder that has a demo already it trains further
     #[arg(short, long, value_name = "DIR", default_value = "stockpot-demo")]
@@ -478,21 +389,6 @@ pub(crate) struct DemoArgs {
     /// A few frames and steps only, to see that everything runs
     #[arg(long, hide = true)]
     pub(crate) tiny: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum LibraryCommand {
-    /// How much of everything there is, and what is current
-    Status,
-    /// The states of the library, newest first
-    Log,
-    /// One record, by the first digits of its hash or of its object's
-    Show {
-        /// Hexadecimal digits
-        id: String,
-    },
-    /// Hash every object again and follow every record
-    Verify,
 }
 
 #[derive(Debug, Subcommand)]
@@ -529,105 +425,6 @@ pub(crate) enum ModelsCommand {
     Verify,
 }
 
-/// Where consent comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Consent {
-    /// The user's own face.
-    Own,
-    /// Nobody's face.
-    Synthetic,
-    /// A file in which the person agrees.
-    File(PathBuf),
-}
-
-impl From<Consent> for ConsentFrom {
-    fn from(consent: Consent) -> Self {
-        match consent {
-            Consent::Own => Self::OwnFace,
-            Consent::Synthetic => Self::Synthetic,
-            Consent::File(path) => Self::File(path),
-        }
-    }
-}
-
-impl FromStr for Consent {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "" => Err("say `self`, `synthetic` or a file".to_owned()),
-            "self" => Ok(Self::Own),
-            "synthetic" => Ok(Self::Synthetic),
-            path => Ok(Self::File(PathBuf::from(path))),
-        }
-    }
-}
-
-/// Faces of each person in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BatchSize {
-    /// To be found.
-    Auto,
-    /// So many.
-    Faces(usize),
-}
-
-impl FromStr for BatchSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.parse()) {
-            ("auto", _) => Ok(Self::Auto),
-            (_, Ok(faces @ 1..=1024)) => Ok(Self::Faces(faces)),
-            _ => Err("say `auto` or a number from 1 to 1024".to_owned()),
-        }
-    }
-}
-
-/// Frames `first..=last`, counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FrameRange {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-}
-
-impl FromStr for FrameRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || "say the first and the last frame, such as 0-99".to_owned();
-        let (first, last) = text.split_once('-').ok_or_else(wanted)?;
-        let first = first.trim().parse().map_err(|_| wanted())?;
-        let last = last.trim().parse().map_err(|_| wanted())?;
-        if first > last {
-            return Err(format!(
-                "the first frame, {first}, comes after the last, {last}"
-            ));
-        }
-        Ok(Self { first, last })
-    }
-}
-
-/// `name=value`; the value is a number, `true`, `false`, or else a word.
-fn setting(text: &str) -> Result<(String, serde_json::Value), String> {
-    let (name, value) = text
-        .split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or("a name and a value are wanted, such as learning_rate=5e-4")?;
-    let value = match serde_json::from_str(value) {
-        Ok(plain @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => plain,
-        _ => serde_json::Value::String(value.to_owned()),
-    };
-    Ok((name.to_owned(), value))
-}
-
-fn positive<T: FromStr + Into<f64> + Copy>(text: &str) -> Result<T, String> {
-    match text.parse::<T>() {
-        Ok(value) if value.into().is_finite() && value.into() > 0.0 => Ok(value),
-        _ => Err("a number above 0 is wanted".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -637,62 +434,5 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn frames_are_read_or_refused() {
-        let range = |first, last| Ok(FrameRange { first, last });
-        assert_eq!("0-99".parse(), range(0, 99));
-        assert_eq!("7 - 7".parse(), range(7, 7));
-        for bad in [
-            "",
-            "5",
-            "9-3",
-            "a-b",
-            "-3",
-            "3-",
-            "1-2-3",
-            "1-99999999999999999999",
-        ] {
-            assert!(bad.parse::<FrameRange>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn batches_are_numbers_or_found() {
-        assert_eq!("auto".parse(), Ok(BatchSize::Auto));
-        assert_eq!("16".parse(), Ok(BatchSize::Faces(16)));
-        for bad in ["0", "1025", "-1", "many", ""] {
-            assert!(bad.parse::<BatchSize>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn minutes_are_positive_numbers() {
-        assert_eq!(positive::<f64>("0.5"), Ok(0.5));
-        for bad in ["0", "-1", "inf", "nan", "ten", ""] {
-            assert!(positive::<f32>(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn settings_are_numbers_truths_or_words() {
-        let read = |text| setting(text).map(|(name, value)| (name, value.to_string()));
-        let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
-        assert_eq!(read("a=5e-4"), pair("a", "0.0005"));
-        assert_eq!(read("a=true"), pair("a", "true"));
-        assert_eq!(read("a=cosine"), pair("a", "\"cosine\""));
-        assert_eq!(read("a="), pair("a", "\"\""));
-        assert_eq!(read("a=[1]"), pair("a", "\"[1]\""));
-        assert!(setting("a").is_err());
-        assert!(setting("=1").is_err());
-    }
-
-    #[test]
-    fn consent_names_itself_or_a_file() {
-        assert_eq!("self".parse(), Ok(Consent::Own));
-        assert_eq!("synthetic".parse(), Ok(Consent::Synthetic));
-        assert_eq!("./self".parse(), Ok(Consent::File("./self".into())));
-        assert!("".parse::<Consent>().is_err());
     }
 }

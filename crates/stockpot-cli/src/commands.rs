@@ -2,6 +2,8 @@
 //!
 //! Start with [`run`]; there is one arm per command and no decision about the work itself.
 
+mod library;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,8 +15,8 @@ use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
     BatchSize, BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
-    FacesCommand, LegacyArgs, LegacyCommand, LibraryCommand, ModelsCommand, PersonCommand,
-    SpeedArgs, Start, StockCommand, SwapArgs, TrainArgs,
+    FacesCommand, LegacyArgs, LegacyCommand, ModelsCommand, PersonCommand, SpeedArgs, Start,
+    StockCommand, SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -41,7 +43,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
         Command::Bench(args) => bench_speed(&session, args),
         Command::Demo(args) => demo(&session, args),
         Command::Stock(command) => make_stock(&session, command),
-        Command::Library(command) => library(&session, command),
+        Command::Library(command) => library::run(&session, command),
         Command::Legacy(command) => legacy(&session, command),
         Command::Models(command) => models(&session, command),
         Command::Doctor => session.job(|ctx| Ok(jobs::doctor::run(ctx))),
@@ -382,25 +384,6 @@ fn models(session: &Session<'_>, command: ModelsCommand) -> Result<ExitCode, Fai
                 models.len()
             );
             Err(Failure::failed(message).with_hint("`stockpot models install`"))
-        }
-    }
-}
-
-fn library(session: &Session<'_>, command: LibraryCommand) -> Result<ExitCode, Failure> {
-    match command {
-        LibraryCommand::Status => session.job(jobs::library::status),
-        LibraryCommand::Log => session.job(jobs::library::log),
-        LibraryCommand::Show { id } => session.job(|ctx| jobs::library::show(ctx, &id)),
-        LibraryCommand::Verify => {
-            let report = session.reply(jobs::library::verify)?;
-            if report.sound {
-                return Ok(ExitCode::SUCCESS);
-            }
-            let damaged = report.findings.iter().filter(|f| f.damage).count();
-            Err(Failure::failed(format!(
-                "The library is damaged in {damaged} places, listed above"
-            ))
-            .with_hint("bring the files named above back from a copy; what is not named is whole"))
         }
     }
 }

@@ -1,0 +1,28 @@
+//! `stockpot library`: from the parsed command to the job, and its reply's exit code.
+
+use std::process::ExitCode;
+
+use stockpot_jobs as jobs;
+
+use super::Session;
+use crate::args::LibraryCommand;
+use crate::failure::Failure;
+
+pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<ExitCode, Failure> {
+    match command {
+        LibraryCommand::Status => session.job(jobs::library::status),
+        LibraryCommand::Log => session.job(jobs::library::log),
+        LibraryCommand::Show { id } => session.job(|ctx| jobs::library::show(ctx, &id)),
+        LibraryCommand::Verify => {
+            let report = session.reply(jobs::library::verify)?;
+            if report.sound {
+                return Ok(ExitCode::SUCCESS);
+            }
+            let damaged = report.findings.iter().filter(|f| f.damage).count();
+            Err(Failure::failed(format!(
+                "The library is damaged in {damaged} places, listed above"
+            ))
+            .with_hint("bring the files named above back from a copy; what is not named is whole"))
+        }
+    }
+}
