@@ -14,7 +14,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// Every command that can be asked for help.
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 28] = [
     "init",
     "person",
     "person add",
@@ -34,6 +34,7 @@ const COMMANDS: [&str; 27] = [
     "library log",
     "library show",
     "library verify",
+    "library gc",
     "legacy",
     "legacy import",
     "legacy export",

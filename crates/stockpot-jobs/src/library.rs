@@ -1,5 +1,7 @@
 //! `library status|log|show|verify`: what a library holds, and whether it is whole.
 
+pub mod care;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

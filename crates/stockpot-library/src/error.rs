@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use stockpot_core::{ContentHash, PersonName};
 
 use crate::lock::LockHolder;
+use crate::record::AbsenceReason;
 use crate::utc::utc_text;
 
 /// The result of everything in this crate.
@@ -286,6 +287,20 @@ pub enum Error {
         /// Where it should be.
         path: PathBuf,
     },
+    /// An object that was removed on purpose.
+    #[error("The object {} is not in the library: {reason}", hash.short())]
+    Absent {
+        /// Its name.
+        hash: ContentHash,
+        /// Why.
+        reason: AbsenceReason,
+    },
+    /// Something is damaged or missing, so that it is not known what is needed.
+    #[error("The library is not whole, so nothing was removed: {what}")]
+    NotWhole {
+        /// The first thing that is wrong.
+        what: String,
+    },
     /// A record whose bytes are not those it is named after, or that does not read as one.
     #[error("The record {} is damaged: {reason}: {}", hash.short(), path.display())]
     DamagedRecord {
@@ -377,6 +392,10 @@ impl Error {
             Self::NotAllowed { .. } => {
                 "check who owns the folder, or name another one with `--library DIR`".into()
             }
+            Self::Absent { .. } => {
+                "`stockpot library log` shows which states have their weights; an export made earlier can be imported again".into()
+            }
+            Self::NotWhole { .. } => "`stockpot library repair`, then try again".into(),
             Self::MissingObject { .. }
             | Self::DamagedObject { .. }
             | Self::DamagedRecord { .. }

@@ -11,10 +11,12 @@
 //! Start with [`Library`] (reading, needs no lock), [`Writer`] (changing, one at a time) and
 //! [`RunCommit`] (what a training run leaves behind).
 
+mod absence;
 mod commit;
 mod consent;
 mod disk;
 mod error;
+mod gc;
 mod layout;
 pub mod legacy;
 mod library;
@@ -37,14 +39,16 @@ mod tests;
 pub use commit::{CommitReport, EncoderChoice, NewDecoder, NewState, RunCommit, StartingPoint};
 pub use consent::{Consent, ConsentSource, Consented};
 pub use error::{Error, Moved, Result};
+pub use gc::{CollectedState, GcOptions, GcReport, KEPT_DAYS, KEPT_STATES};
 pub use library::{InitOptions, Library, Writer};
 pub use lock::LockHolder;
 pub use log::{LogReport, LogRow, LogState};
 pub use objects::MAX_OBJECT_BYTES;
 pub use persons::{PersonSummary, RemovalReport};
 pub use record::{
-    ConsentBasis, ConsentRecord, DecoderForm, DecoderStateRecord, EncoderStateRecord,
-    MAX_RECORD_BYTES, Metrics, PersonRecord, Record, RunRecord, StatesNamed, Stored,
+    AbsenceReason, AbsenceRecord, ConsentBasis, ConsentRecord, DecoderForm, DecoderStateRecord,
+    EncoderStateRecord, MAX_RECORD_BYTES, Metrics, PersonRecord, Record, RunRecord, StatesNamed,
+    Stored,
 };
 pub use run_id::{BadRunId, RunId};
 pub use show::{PersonDetail, Shown};

@@ -253,9 +253,9 @@ impl Library {
     /// The bytes of an object, checked against its hash.
     ///
     /// # Errors
-    /// [`Error::MissingObject`], [`Error::DamagedObject`], [`Error::TooLarge`].
+    /// [`Error::MissingObject`], [`Error::Absent`], [`Error::DamagedObject`], [`Error::TooLarge`].
     pub fn get_object(&self, hash: &ContentHash) -> Result<Vec<u8>> {
-        objects::get(&self.layout, hash, MAX_OBJECT_BYTES)
+        objects::get(&self.layout, hash, MAX_OBJECT_BYTES).map_err(|e| self.explain(e))
     }
 
     /// Any record.

@@ -138,7 +138,9 @@ fn read_rows(
                 metrics: r.metrics,
                 created_secs: r.created_secs,
             },
-            Record::Person(_) | Record::Consent(_) | Record::Run(_) => continue,
+            Record::Person(_) | Record::Consent(_) | Record::Run(_) | Record::Absence(_) => {
+                continue;
+            }
         });
     }
     Ok(rows)

@@ -5,7 +5,7 @@
 //! does not know a newer kind can still verify a library and will not throw its parts away.
 //! Unknown fields in a known version are left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -211,6 +211,48 @@ pub struct RunRecord {
     pub software: String,
 }
 
+/// Why something that records name is not here, though nothing is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AbsenceReason {
+    /// Weights of old states, removed to make room.
+    Collected,
+    /// A person's, removed for good.
+    Erased,
+    /// Left out of the file that the records naming it came with.
+    NotImported,
+}
+
+impl std::fmt::Display for AbsenceReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Collected => "it belonged to an old state and was collected",
+            Self::Erased => "it belonged to a person who was erased",
+            Self::NotImported => "it was left out of the file that was imported",
+        })
+    }
+}
+
+/// What is absent on purpose: written before anything is removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AbsenceRecord {
+    /// Why.
+    pub reason: AbsenceReason,
+    /// The objects with their bytes; 0 where the length was not known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub objects: BTreeMap<ContentHash, u64>,
+    /// The records.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub records: BTreeSet<ContentHash>,
+    /// The name that stands for an erased person in what is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_as: Option<PersonName>,
+    /// When, in seconds since 1970 UTC.
+    pub created_secs: u64,
+    /// The software that wrote the record.
+    pub software: String,
+}
+
 /// Any record.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -225,6 +267,8 @@ pub enum Record {
     Consent(ConsentRecord),
     /// See [`RunRecord`].
     Run(RunRecord),
+    /// See [`AbsenceRecord`].
+    Absence(AbsenceRecord),
 }
 
 impl Record {
@@ -236,6 +280,7 @@ impl Record {
             Self::Person(_) => "person",
             Self::Consent(_) => "consent",
             Self::Run(_) => "run",
+            Self::Absence(_) => "absence",
         }
     }
 
@@ -247,6 +292,7 @@ impl Record {
             Self::Person(r) => r.created_secs,
             Self::Consent(r) => r.created_secs,
             Self::Run(r) => r.created_secs,
+            Self::Absence(r) => r.created_secs,
         }
     }
 
@@ -256,7 +302,7 @@ impl Record {
             Self::EncoderState(r) => r.parent.into_iter().collect(),
             Self::DecoderState(r) => r.parent.into_iter().chain([r.encoder_state]).collect(),
             Self::Run(r) => r.started_from.hashes().chain(r.results.hashes()).collect(),
-            Self::Person(_) | Self::Consent(_) => Vec::new(),
+            Self::Person(_) | Self::Consent(_) | Self::Absence(_) => Vec::new(),
         };
         parents.sort();
         parents.dedup();
@@ -272,7 +318,7 @@ impl Record {
                 basis: ConsentBasis::File { object, .. },
                 ..
             }) => vec![*object],
-            Self::Consent(_) | Self::Person(_) | Self::Run(_) => Vec::new(),
+            Self::Consent(_) | Self::Person(_) | Self::Run(_) | Self::Absence(_) => Vec::new(),
         };
         objects.sort();
         objects.dedup();
@@ -288,7 +334,7 @@ impl Record {
             Self::EncoderState(r) => Some(&r.metrics),
             Self::DecoderState(r) => Some(&r.metrics),
             Self::Run(r) => Some(&r.metrics),
-            Self::Person(_) | Self::Consent(_) => None,
+            Self::Person(_) | Self::Consent(_) | Self::Absence(_) => None,
         };
         metrics.map_or(Ok(()), check_metrics)?;
         let file = match self {
@@ -297,6 +343,7 @@ impl Record {
             Self::Person(r) => self.wrap(r),
             Self::Consent(r) => self.wrap(r),
             Self::Run(r) => self.wrap(r),
+            Self::Absence(r) => self.wrap(r),
         };
         file.map(|mut bytes| {
             bytes.push(b'\n');
@@ -386,6 +433,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Envelope, Record), BadRecord> {
         "person" => body(bytes).map(Record::Person),
         "consent" => body(bytes).map(Record::Consent),
         "run" => body(bytes).map(Record::Run),
+        "absence" => body(bytes).map(Record::Absence),
         _ => return Err(BadRecord::Newer(envelope)),
     }
     .map_err(damaged)?;

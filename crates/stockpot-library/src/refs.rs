@@ -245,6 +245,14 @@ impl Snapshot {
         }
     }
 
+    /// Every record that a readable ref names.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = ContentHash> {
+        self.slots.values().filter_map(|slot| match slot {
+            Slot::Good(target) => Some(target.record),
+            Slot::Bad(_) => None,
+        })
+    }
+
     /// Everybody with a ref of any sort, sorted.
     pub(crate) fn persons(&self) -> Vec<PersonName> {
         let names: BTreeSet<&PersonName> = self.slots.keys().filter_map(RefName::person).collect();

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::layout::{Layout, hash_of_name};
 use crate::objects;
 use crate::record::{
-    BadRecord, ConsentRecord, DecoderStateRecord, EncoderStateRecord, MAX_RECORD_BYTES,
-    PersonRecord, Record, RunRecord, Stored, parse,
+    AbsenceRecord, BadRecord, ConsentRecord, DecoderStateRecord, EncoderStateRecord,
+    MAX_RECORD_BYTES, PersonRecord, Record, RunRecord, Stored, parse,
 };
 
 /// The fewest digits of a hash that are taken as its beginning.
@@ -100,6 +100,7 @@ kind!(DecoderStateRecord, DecoderState, "decoder-state");
 kind!(PersonRecord, Person, "person");
 kind!(ConsentRecord, Consent, "consent");
 kind!(RunRecord, Run, "run");
+kind!(AbsenceRecord, Absence, "absence");
 
 /// Reads a record of a known kind.
 pub(crate) fn get<T: Kind>(layout: &Layout, hash: &ContentHash) -> Result<Stored<T>> {

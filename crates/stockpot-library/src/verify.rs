@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stockpot_core::{CancelToken, ContentHash, Progress, ProgressSink};
 
+use crate::absence::Absent;
 use crate::disk::{PART, entries};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
@@ -202,7 +203,14 @@ impl Library {
         for file in files {
             look.file(file)?;
         }
-        look.references();
+        look.references(
+            &Absent::of(
+                look.records
+                    .values()
+                    .filter_map(|seen| seen.record.as_ref()),
+            ),
+            &snapshot,
+        );
         look.refs(&snapshot);
         look.leftovers_in_refs()?;
         look.report.findings.sort();
@@ -346,20 +354,29 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Every record's parents and objects are there. What was not on the list may have been
-    /// written since, so the disk is asked again before it is called missing.
-    fn references(&mut self) {
+    /// Every record's parents and objects are there, or absent on purpose. What was not on the list
+    /// may have been written since, so the disk is asked again before it is called missing.
+    fn references(&mut self, absent: &Absent, snapshot: &Snapshot) {
+        let current: BTreeSet<ContentHash> = snapshot.targets().collect();
         let mut found = Vec::new();
         for (hash, seen) in &self.records {
             let path = self.layout.record(hash);
             for object in &seen.envelope.objects {
-                if !self.seen_objects.contains(object) && !self.layout.object(object).is_file() {
+                // What is current needs its objects, whatever anybody wrote down.
+                let excused = absent.objects.contains_key(object) && !current.contains(hash);
+                if !excused
+                    && !self.seen_objects.contains(object)
+                    && !self.layout.object(object).is_file()
+                {
                     let object = *object;
                     found.push((FindingKind::MissingObject { object }, path.clone()));
                 }
             }
             for parent in &seen.envelope.parents {
-                if !self.seen_records.contains(parent) && !self.layout.record(parent).is_file() {
+                if !absent.records.contains_key(parent)
+                    && !self.seen_records.contains(parent)
+                    && !self.layout.record(parent).is_file()
+                {
                     let parent = *parent;
                     found.push((FindingKind::MissingParent { parent }, path.clone()));
                 }
@@ -447,6 +464,7 @@ fn wrong_ref(name: &RefName, seen: &Seen) -> Option<FindingKind> {
         Some(Record::Consent(r)) => format!("consent of `{}`", r.person),
         Some(Record::DecoderState(r)) => format!("decoder-state of `{}`", r.person),
         Some(Record::Run(r)) => format!("run `{}`", r.run),
+        Some(Record::Absence(_)) => "absence".to_owned(),
         None => seen.envelope.kind.clone(),
     };
     (wanted != found).then_some(FindingKind::WrongRef { wanted, found })

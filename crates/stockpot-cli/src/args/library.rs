@@ -15,4 +15,19 @@ pub(crate) enum LibraryCommand {
     },
     /// Hash every object again and follow every record
     Verify,
+    /// Make room: remove the weights of old states, and what no record names
+    ///
+    /// Kept are all records; what is current, with the encoder states that current decoders were
+    /// trained with; the newest states of the encoder and of each person; and everything young.
+    Gc {
+        /// How many of the newest states of the encoder and of each person keep their weights
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        keep: u32,
+        /// States of the last D days keep their weights
+        #[arg(long, value_name = "D", default_value_t = 30)]
+        days: u32,
+        /// Only say what would go
+        #[arg(long)]
+        dry_run: bool,
+    },
 }

@@ -13,6 +13,18 @@ pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<Exit
         LibraryCommand::Status => session.job(jobs::library::status),
         LibraryCommand::Log => session.job(jobs::library::log),
         LibraryCommand::Show { id } => session.job(|ctx| jobs::library::show(ctx, &id)),
+        LibraryCommand::Gc {
+            keep,
+            days,
+            dry_run,
+        } => {
+            let settings = jobs::library::care::Gc {
+                keep_states: keep,
+                keep_days: days,
+                dry_run,
+            };
+            session.job(|ctx| jobs::library::care::gc(ctx, &settings))
+        }
         LibraryCommand::Verify => {
             let report = session.reply(jobs::library::verify)?;
             if report.sound {

@@ -11,7 +11,7 @@ use crate::disk::{Disk, Step};
 use crate::{FindingKind, Result, StartingPoint};
 
 /// A disk that refuses step number `stop_at` and, if `for_good`, everything after it.
-fn failing_disk(stop_at: usize, for_good: bool) -> (Disk, Arc<AtomicUsize>) {
+pub(super) fn failing_disk(stop_at: usize, for_good: bool) -> (Disk, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let inner = count.clone();
     let disk = Disk {
@@ -29,7 +29,7 @@ fn failing_disk(stop_at: usize, for_good: bool) -> (Disk, Arc<AtomicUsize>) {
 }
 
 /// A kill leaves what was written with the system, flushed or not: no need to wait for the disk.
-fn open_lazily(dir: &Path) -> Library {
+pub(super) fn open_lazily(dir: &Path) -> Library {
     let disk = Disk {
         gate: None,
         lazy: true,
@@ -114,6 +114,39 @@ fn stop_everywhere(library: &Library, change: &dyn Fn(&Library) -> Result<()>) {
             assert_eq!(seen(&library), after, "{what}");
         }
     }
+}
+
+/// Runs `change` on copies of `library`, stopped at every step in turn; `check` then looks at what is
+/// left, and the change, made again, must come to its end. Gives the number of stops.
+pub(super) fn stop_and_repeat(
+    library: &Library,
+    change: &dyn Fn(&Library) -> Result<()>,
+    check: &dyn Fn(&Library, &str),
+) -> usize {
+    let mut stops = 0;
+    for for_good in [true, false] {
+        for stop_at in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            copy_folder(library.root(), dir.path());
+            let (disk, count) = failing_disk(stop_at, for_good);
+            let result = change(&Library::open_on(disk, dir.path()).unwrap());
+            let what = format!("step {stop_at}, for good: {for_good}, {result:?}");
+            let stopped = count.load(Ordering::SeqCst) > stop_at;
+            assert!(stopped || result.is_ok(), "{what}");
+            let library = open_lazily(dir.path());
+            assert_sound(&library);
+            check(&library, &what);
+            if !stopped {
+                assert!(stop_at > 3, "stopped nowhere");
+                break;
+            }
+            stops += 1;
+            change(&library).unwrap();
+            check(&library, &what);
+            assert_sound(&library);
+        }
+    }
+    stops
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The tests of the whole library, and the small libraries they work on.
 
 mod basics;
+mod collect;
 mod crash;
 mod damage;
 mod full_disk;

@@ -7,7 +7,10 @@ use stockpot_core::ContentHash;
 
 use super::*;
 use crate::record::parse;
-use crate::{DecoderStateRecord, EncoderStateRecord, Record, RunRecord, StatesNamed};
+use crate::{
+    AbsenceReason, AbsenceRecord, DecoderStateRecord, EncoderStateRecord, Record, RunRecord,
+    StatesNamed,
+};
 
 fn hash() -> impl Strategy<Value = ContentHash> {
     any::<[u8; 32]>().prop_map(ContentHash)
@@ -98,7 +101,28 @@ fn record() -> impl Strategy<Value = Record> {
                 })
             },
         );
-    prop_oneof![encoder_state().prop_map(Record::EncoderState), decoder, run]
+    let absence = (
+        btree_map(hash(), any::<u64>(), 0..4),
+        prop::collection::btree_set(hash(), 0..4),
+        option::of(person()),
+        any::<u64>(),
+    )
+        .prop_map(|(objects, records, erased_as, created_secs)| {
+            Record::Absence(AbsenceRecord {
+                reason: AbsenceReason::Erased,
+                objects,
+                records,
+                erased_as,
+                created_secs,
+                software: "s".into(),
+            })
+        });
+    prop_oneof![
+        encoder_state().prop_map(Record::EncoderState),
+        decoder,
+        run,
+        absence
+    ]
 }
 
 proptest! {
