@@ -14,7 +14,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// Every command that can be asked for help.
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 29] = [
     "init",
     "person",
     "person add",
@@ -35,6 +35,7 @@ const COMMANDS: [&str; 28] = [
     "library show",
     "library verify",
     "library gc",
+    "library repair",
     "legacy",
     "legacy import",
     "legacy export",

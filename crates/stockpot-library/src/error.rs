@@ -402,7 +402,7 @@ impl Error {
             | Self::MissingRecord { .. }
             | Self::DamagedRef { .. } => verify.into(),
             Self::DamagedLibraryFile { .. } => {
-                "`docs/formats/library.md` shows what this file must hold; it can be written again by hand".into()
+                "`stockpot library repair` writes it anew".into()
             }
             Self::NoLegacyFiles { found, .. } if found.iter().any(|f| f.starts_with("IAE_")) => {
                 "IAE models have intermediate layers that stockpot does not know; only folders with encoder.h5, decoder_A.h5 and decoder_B.h5 can be imported".into()

@@ -26,6 +26,7 @@ mod objects;
 mod persons;
 mod record;
 mod refs;
+mod repair;
 mod run_id;
 mod show;
 mod status;
@@ -50,6 +51,7 @@ pub use record::{
     EncoderStateRecord, MAX_RECORD_BYTES, Metrics, PersonRecord, Record, RunRecord, StatesNamed,
     Stored,
 };
+pub use repair::{Mended, RepairReport};
 pub use run_id::{BadRunId, RunId};
 pub use show::{PersonDetail, Shown};
 pub use status::{DecoderStatus, EncoderStatus, PersonStatus, StatusReport};

@@ -89,6 +89,11 @@ impl Library {
         for folder in FOLDERS {
             disk.make_folder(&dir.join(folder))?;
         }
+        // Last: without this file the folder is not a library yet.
+        Self::write_file(disk, layout, options)
+    }
+
+    fn write_file(disk: Disk, layout: Layout, options: &InitOptions) -> Result<Self> {
         let file = LibraryFile {
             format: FORMAT_NAME.into(),
             version: FORMAT_VERSION,
@@ -100,7 +105,6 @@ impl Library {
             reason: e.to_string(),
         })?;
         bytes.push(b'\n');
-        // Last: without this file the folder is not a library yet.
         disk.write_whole(&layout.library_file(), &bytes)?;
         Ok(Self { layout, disk, file })
     }
@@ -153,6 +157,36 @@ impl Library {
         let file: LibraryFile =
             serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
         Ok(Self { layout, disk, file })
+    }
+
+    /// Writes `stockpot.json` anew where it is missing or damaged, but the rest of a library is there;
+    /// what is left of the old one is put aside as `stockpot.json.damaged`. The family of networks
+    /// is then that of the current encoder.
+    ///
+    /// # Errors
+    /// [`Error::NotALibrary`] if the folder has no records and refs, or what the machine refuses.
+    pub fn mend_file(dir: &Path, now_secs: u64) -> Result<Self> {
+        Self::mend_file_on(Disk::default(), dir, now_secs)
+    }
+
+    pub(crate) fn mend_file_on(disk: Disk, dir: &Path, now_secs: u64) -> Result<Self> {
+        let layout = Layout::new(dir);
+        let folders = [layout.objects(), layout.records(), layout.refs()];
+        if !folders.iter().all(|folder| folder.is_dir()) {
+            return Err(Error::NotALibrary { dir: dir.into() });
+        }
+        let path = layout.library_file();
+        if path.exists() {
+            disk.rename(&path, &dir.join("stockpot.json.damaged"))?;
+        }
+        Self::write_file(
+            disk,
+            layout,
+            &InitOptions {
+                family: None,
+                now_secs,
+            },
+        )
     }
 
     /// The library's folder.

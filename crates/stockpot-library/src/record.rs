@@ -221,6 +221,8 @@ pub enum AbsenceReason {
     Erased,
     /// Left out of the file that the records naming it came with.
     NotImported,
+    /// Damaged or missing when the library was repaired.
+    Lost,
 }
 
 impl std::fmt::Display for AbsenceReason {
@@ -229,6 +231,7 @@ impl std::fmt::Display for AbsenceReason {
             Self::Collected => "it belonged to an old state and was collected",
             Self::Erased => "it belonged to a person who was erased",
             Self::NotImported => "it was left out of the file that was imported",
+            Self::Lost => "it was lost, as a repair found",
         })
     }
 }

@@ -15,6 +15,11 @@ pub(crate) enum LibraryCommand {
     },
     /// Hash every object again and follow every record
     Verify,
+    /// Mend what can be mended, and say what is lost
+    ///
+    /// Torn temporary files go, damaged files are put aside, and whatever is current but not whole
+    /// gives way to the newest that is. Nothing that is whole is removed.
+    Repair,
     /// Make room: remove the weights of old states, and what no record names
     ///
     /// Kept are all records; what is current, with the encoder states that current decoders were

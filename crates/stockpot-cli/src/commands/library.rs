@@ -13,6 +13,14 @@ pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<Exit
         LibraryCommand::Status => session.job(jobs::library::status),
         LibraryCommand::Log => session.job(jobs::library::log),
         LibraryCommand::Show { id } => session.job(|ctx| jobs::library::show(ctx, &id)),
+        LibraryCommand::Repair => {
+            let report = session.reply(jobs::library::care::repair)?;
+            if report.sound {
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(Failure::failed("The library is still not whole")
+                .with_hint("`stockpot library verify` lists what is wrong"))
+        }
         LibraryCommand::Gc {
             keep,
             days,
@@ -34,7 +42,7 @@ pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<Exit
             Err(Failure::failed(format!(
                 "The library is damaged in {damaged} places, listed above"
             ))
-            .with_hint("bring the files named above back from a copy; what is not named is whole"))
+            .with_hint("bring the files named above back from a copy, or let `stockpot library repair` mend what can be mended; what is not named is whole"))
         }
     }
 }

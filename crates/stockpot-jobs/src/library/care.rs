@@ -1,8 +1,8 @@
-//! `library gc`: looking after a library.
+//! `library gc|repair`: looking after a library.
 
 use serde::Serialize;
 use stockpot_core::ContentHash;
-use stockpot_library::GcOptions;
+use stockpot_library::{GcOptions, Library, Mended};
 
 use crate::context::{Context, now_secs};
 use crate::error::JobError;
@@ -79,5 +79,53 @@ pub fn gc(ctx: &Context, settings: &Gc) -> Result<GcReply, JobError> {
         unnamed_objects: report.unnamed,
         kept_bytes: report.kept_bytes,
         states: report.states.into_iter().map(state).collect(),
+    })
+}
+
+/// `library repair`.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepairReply {
+    /// What was done, in words.
+    pub mended: Vec<String>,
+    /// What is lost, in words.
+    pub lost: Vec<String>,
+    /// Bytes of torn temporary files that were removed.
+    pub freed_bytes: u64,
+    /// The process that died while it changed the library, if one did.
+    pub died_at_work: Option<u32>,
+    /// Whether the library is whole now, but for what is lost.
+    pub sound: bool,
+}
+
+/// `library repair`: mends what can be mended and says what is lost.
+///
+/// # Errors
+/// If the folder is no library, it is locked, or the user stopped it.
+pub fn repair(ctx: &Context) -> Result<RepairReply, JobError> {
+    use stockpot_library::Error as E;
+    let now = now_secs();
+    let mut mended = Vec::new();
+    let library = match Library::open(&ctx.library_dir) {
+        Err(E::DamagedLibraryFile { .. } | E::NotALibrary { .. }) => {
+            let library = Library::mend_file(&ctx.library_dir, now)?;
+            mended.push("`stockpot.json` was missing or damaged and is written anew".to_owned());
+            library
+        }
+        other => other?,
+    };
+    let report = library
+        .writer(now, PATIENCE)?
+        .repair(now, &*ctx.progress, &ctx.cancel)?;
+    mended.extend(report.mended.iter().map(ToString::to_string));
+    let freed = report.mended.iter().map(|m| match m {
+        Mended::LeftoverRemoved { bytes, .. } => *bytes,
+        _ => 0,
+    });
+    Ok(RepairReply {
+        mended,
+        freed_bytes: freed.sum(),
+        died_at_work: report.left_by.map(|holder| holder.pid),
+        sound: report.after.is_sound(),
+        lost: report.lost,
     })
 }

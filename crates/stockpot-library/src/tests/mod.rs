@@ -7,6 +7,7 @@ mod damage;
 mod full_disk;
 mod lineage;
 mod properties;
+mod repair;
 mod writers;
 
 use std::collections::BTreeMap;
