@@ -78,6 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         workers: workers as usize,
         ahead: 4,
         first: 0,
+        cycle: 0,
     };
     let mut feeder = Feeder::new(vec![Arc::new(sampler), Arc::new(other)], &feeder_settings)?;
     let start = Instant::now();

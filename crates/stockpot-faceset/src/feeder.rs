@@ -81,6 +81,8 @@ pub struct FeederSettings {
     pub ahead: usize,
     /// Number of the first batch: 0, or where a resumed run goes on.
     pub first: u64,
+    /// After so many batches the same ones come again; 0 for never.
+    pub cycle: u64,
 }
 
 /// Hands out batches in order.
@@ -95,6 +97,7 @@ pub struct Feeder {
 struct Shared {
     samplers: Vec<Arc<Sampler>>,
     samples: usize,
+    cycle: u64,
     sums: Sums,
     state: Mutex<State>,
     /// Told when a batch is ready or a worker has died.
@@ -156,6 +159,7 @@ impl Feeder {
         let shared = Arc::new(Shared {
             samplers,
             samples: settings.samples,
+            cycle: settings.cycle,
             sums: Sums::default(),
             state: Mutex::new(State {
                 ahead: settings.ahead as u64,
@@ -316,7 +320,9 @@ impl Shared {
     /// Makes the sample at place `at` of the batch.
     fn fill(&self, batch: &mut Batch, at: usize) -> Result<(), Error> {
         let (person, sample) = (at / self.samples, at % self.samples);
-        let n = batch.number * self.samples as u64 + sample as u64;
+        // Nothing remains of a division by 0: the number itself then.
+        let content = batch.number.checked_rem(self.cycle).unwrap_or(batch.number);
+        let n = content * self.samples as u64 + sample as u64;
         self.samplers[person].sample_into(n, batch.sample_mut(person, sample))
     }
 

@@ -141,7 +141,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let folder = library.run_dir(&file.run);
     let position = trainer.state().position.batch;
     let chosen = &trainer.meta().settings;
-    let mut feed = data.feed(chosen.batch, chosen.workers, position)?;
+    let mut feed = data.feed(chosen, trainer.code_len(), position)?;
     let mut preview = data.preview(&file)?;
     let start = Instant::now();
     let outcome = run_training(

@@ -1,8 +1,9 @@
 //! How long a whole training step takes here, phase by phase, and what saving costs.
 //!
 //! `cargo run --release -p stockpot-train --example step_speed -- comb-s-96 16 auto 5`
-//! (network, faces per person, precision, rounds; two persons, random pictures made beforehand;
-//! `--json` as a fifth word prints the seconds of each round instead).
+//! (network, faces per person, precision, rounds; two persons, random pictures made beforehand).
+//! Further words: `--json` prints the seconds of each round instead; `--frozen` leaves the encoder
+//! as it is; `--kept` does so, too, and has its codes from the first round.
 //! Medians, and the spread from the quickest round to the slowest; the first step, which finds
 //! fresh memory, counts for nothing.
 
@@ -20,7 +21,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let faces: usize = words.next().as_deref().unwrap_or("16").parse()?;
     let precision = words.next().unwrap_or("auto".into());
     let rounds: u64 = words.next().as_deref().unwrap_or("5").parse()?;
-    let chosen = serde_json::json!({"batch": faces, "precision": precision});
+    let flags: Vec<String> = words.collect();
+    let has = |flag: &str| flags.iter().any(|f| f == flag);
+    let chosen = serde_json::json!({
+        "batch": faces,
+        "precision": precision,
+        "freeze_encoder": has("--frozen") || has("--kept"),
+    });
     let settings = TrainSettings::resolve(&[chosen])?;
     let persons = vec![
         ("anna".parse()?, network.init_decoder(1)),
@@ -44,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batches: Vec<Batch> = (0..=rounds)
         .map(|number| Batch {
             number,
+            content: has("--kept").then_some(0),
             faces: noise(2 * faces, side, number),
         })
         .collect();
@@ -54,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rows.push((clock() - begun, report.secs));
     }
     rows.remove(0);
-    if words.next().as_deref() == Some("--json") {
+    if has("--json") {
         let secs: Vec<f64> = rows.iter().map(|r| r.0).collect();
         let what = format!(
             "stockpot {:?}, {} threads",

@@ -22,6 +22,10 @@ pub struct FaceBatch {
 pub struct Batch {
     /// Its number: with the seed, it decides every random choice that made it.
     pub number: u64,
+    /// Which of the batches that come again and again it is; none if each comes once. All batches
+    /// of one trainer with the same content must hold the same faces: a frozen encoder looks at
+    /// them once and the trainer keeps their codes.
+    pub content: Option<u64>,
     /// Faces of the first person, then of the second, …, in the order of the training and as many
     /// of each as the settings say.
     pub faces: FaceBatch,

@@ -117,6 +117,7 @@ fn quickest_step(
     let mut batch = Batch {
         number: 0,
         faces: noise(faces, trainer.side()),
+        ..Batch::default()
     };
     let mut best = f64::INFINITY;
     for number in 0..=TIMED {

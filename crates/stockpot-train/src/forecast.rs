@@ -12,6 +12,7 @@ use stockpot_model::graph::Op;
 use stockpot_model::{Graph, Network, Plan};
 
 use crate::settings::{Precision, TrainSettings};
+use crate::trainer::KEPT_CODES_BYTES;
 
 /// Buffers of a network half in a state: weights, both means of Adam, running mean.
 const SLOTS: usize = 4;
@@ -38,6 +39,8 @@ pub struct Forecast {
     pub activation_bytes: u64,
     /// Batches of faces, ready and in use.
     pub batch_bytes: u64,
+    /// Codes of a frozen encoder, at most.
+    pub code_bytes: u64,
     /// Networks and faces for previews and evaluations.
     pub evaluation_bytes: u64,
 }
@@ -51,6 +54,7 @@ impl Forecast {
             self.packed_bytes,
             self.activation_bytes,
             self.batch_bytes,
+            self.code_bytes,
             self.evaluation_bytes,
         ];
         parts.iter().sum()
@@ -64,6 +68,7 @@ impl Forecast {
             ("packed weights", self.packed_bytes),
             ("activations", self.activation_bytes),
             ("faces", self.batch_bytes),
+            ("kept codes at most", self.code_bytes),
             ("evaluation", self.evaluation_bytes),
         ];
         parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
@@ -116,6 +121,11 @@ pub fn forecast(
         packed_bytes: (packed(encoder, settings.precision, !frozen)
             + packed(decoder, settings.precision, true)) as u64,
         activation_bytes: activations as u64,
+        code_bytes: if frozen && settings.frozen_warps > 0 {
+            KEPT_CODES_BYTES as u64
+        } else {
+            0
+        },
         batch_bytes: (4 * BATCHES * shared * pixels * BATCH_CHANNELS) as u64,
         evaluation_bytes: looking as u64,
     }

@@ -97,6 +97,10 @@ pub struct TrainSettings {
     pub mask_weight: f64,
     /// Leave the encoder as it is and train decoders only; default false.
     pub freeze_encoder: bool,
+    /// With a frozen encoder: how many ways (warps, colours) each face is seen before the same come
+    /// again, 0 to 10,000; default 16. The encoder looks at each of them once and its codes are
+    /// kept. Fewer if 256 MiB of codes would not hold them; 0 never repeats.
+    pub frozen_warps: u64,
     /// `bf16` is up to twice as fast as `f32` on processors that multiply it; `auto` (default)
     /// uses it there. Set `f32` to get the same numbers on every machine.
     pub precision: Precision,
@@ -139,6 +143,7 @@ impl Default for TrainSettings {
             background_weight: 0.1,
             mask_weight: 0.2,
             freeze_encoder: false,
+            frozen_warps: 16,
             precision: Precision::Auto,
             workers: 0,
             report_every: 10,
@@ -266,6 +271,9 @@ impl TrainSettings {
         }
         if !(1..=1024).contains(&self.batch) {
             return bad("batch", &self.batch, "1 to 1024");
+        }
+        if self.frozen_warps > 10_000 {
+            return bad("frozen_warps", &self.frozen_warps, "0 to 10000");
         }
         if self.workers > 256 {
             return bad("workers", &self.workers, "0 to 256");

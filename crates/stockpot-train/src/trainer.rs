@@ -64,6 +64,9 @@ pub struct StepReport {
     pub incident: Option<Incident>,
 }
 
+/// The most bytes of codes that a training with a frozen encoder should let its trainer keep.
+pub const KEPT_CODES_BYTES: usize = 256 << 20;
+
 /// A training in memory.
 #[derive(Debug)]
 pub struct Trainer {
@@ -81,6 +84,8 @@ pub struct Trainer {
     encoder_gradient: Vec<f32>,
     person_gradients: Vec<Vec<f32>>,
     code_gradient: Vec<f32>,
+    /// What the frozen encoder said about batches that come again, by their content.
+    kept_codes: BTreeMap<u64, Box<[f32]>>,
     output_gradient: Vec<f32>,
     scratch: LossScratch,
 }
@@ -219,6 +224,7 @@ impl Trainer {
                     persons * batch * code.len()
                 }
             ],
+            kept_codes: BTreeMap::new(),
             output_gradient: vec![0.0; batch * side * side * channels],
             scratch: LossScratch::new(side, lanes)?,
             meta,
@@ -294,6 +300,7 @@ impl Trainer {
         }
         self.state.clone_from(state);
         self.encoder_is_loaded = false;
+        self.kept_codes.clear();
         self.snapshot();
         Ok(())
     }
@@ -323,6 +330,11 @@ impl Trainer {
         self.graphs.side()
     }
 
+    /// Numbers in the code of one face.
+    pub fn code_len(&self) -> usize {
+        self.graphs.encoder.output_shape().len()
+    }
+
     /// Channels that decoders give: 3 (RGB) or 4 (RGB and mask).
     pub fn channels(&self) -> usize {
         self.graphs.channels()
@@ -339,6 +351,14 @@ impl Trainer {
     pub fn decoder(&self, person: &PersonName) -> Option<Params> {
         let (_, slots) = self.state.persons.iter().find(|(name, _)| name == person)?;
         Params::from_data(self.graphs.decoder.layout.clone(), slots.ema.clone())
+    }
+
+    /// Bytes of the codes that are kept of batches that come again.
+    pub fn kept_code_bytes(&self) -> usize {
+        self.kept_codes
+            .values()
+            .map(|codes| size_of_val(&**codes))
+            .sum()
     }
 
     /// Bytes of all buffers of both network halves, state and copies not included.
@@ -397,7 +417,18 @@ impl Trainer {
             self.encoder.load_slice(&self.state.encoder.weights);
             self.encoder_is_loaded = true;
         }
-        let codes = self.encoder.forward(&batch.faces.input);
+        let content = batch.content.filter(|_| frozen);
+        let kept = content.and_then(|content| self.kept_codes.get(&content));
+        let codes: &[f32] = match kept {
+            Some(codes) => codes,
+            None => {
+                let codes = self.encoder.forward(&batch.faces.input);
+                if let Some(content) = content {
+                    self.kept_codes.insert(content, codes.into());
+                }
+                codes
+            }
+        };
         let persons = self.state.persons.len();
         let each = codes.len() / persons;
         for i in 0..persons {

@@ -76,5 +76,9 @@ fn batch(number: u64, faces: usize) -> Batch {
         mask: many(pixels),
         weight: many(pixels),
     };
-    Batch { number, faces }
+    Batch {
+        number,
+        faces,
+        ..Batch::default()
+    }
 }

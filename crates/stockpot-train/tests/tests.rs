@@ -41,6 +41,7 @@ fn comb_s_64_resumes_to_the_bit_and_gets_better() {
         let batches = (first..first + count).map(|number| Batch {
             number,
             faces: noise(64, 0),
+            ..Batch::default()
         });
         batches
             .map(|batch| trainer.step(&batch, &|| 0.0).unwrap())

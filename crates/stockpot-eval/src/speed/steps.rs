@@ -159,6 +159,7 @@ impl Bench {
             batch: Batch {
                 number: 0,
                 faces: noise(faces, family.resolution() as usize),
+                ..Batch::default()
             },
             trainer: Trainer::new(TrainSpec {
                 encoder: network.init_encoder(1),

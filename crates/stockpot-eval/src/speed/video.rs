@@ -199,6 +199,7 @@ fn feed(
         workers: 1,
         ahead: 3,
         first: 0,
+        cycle: 0,
     };
     let mut feeder = Feeder::new(samplers, &settings)?;
     let faces = (SAMPLES * persons.len()) as f64;

@@ -198,6 +198,7 @@ fn train_rate(
         let faces = Batch {
             number,
             faces: noise(2 * batch, side, number),
+            ..Batch::default()
         };
         let begun = clock();
         trainer.step(&faces, &clock)?;

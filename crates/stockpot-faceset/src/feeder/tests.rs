@@ -22,6 +22,7 @@ fn settings(workers: usize, first: u64) -> FeederSettings {
         workers,
         ahead: 2,
         first,
+        cycle: 0,
     }
 }
 
@@ -51,6 +52,20 @@ fn batches_are_the_same_for_any_number_of_workers() {
     assert!(work.batches >= 10 && !work.busy.is_zero(), "{work:?}");
     // Resumed at 6: what an unbroken run would have seen.
     assert_eq!(one[6..], run(3, 6, 4));
+}
+
+#[test]
+fn a_cycle_brings_the_same_faces_again() {
+    let cycling = FeederSettings {
+        cycle: 3,
+        ..settings(2, 1)
+    };
+    let mut feeder = Feeder::new(samplers(), &cycling).unwrap();
+    let batches: Vec<Batch> = (0..5).map(|_| feeder.next_batch().unwrap()).collect();
+    assert!(batches.iter().map(|b| b.number).eq(1..6));
+    let same = |a: &Batch, b: &Batch| a.input == b.input && a.target == b.target;
+    assert!(same(&batches[0], &batches[3]) && same(&batches[1], &batches[4]));
+    assert!(!same(&batches[0], &batches[1]) && !same(&batches[0], &batches[2]));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use stockpot_faceset::{
 use stockpot_library::Library;
 use stockpot_model::Family;
 use stockpot_train::run::BoxError;
-use stockpot_train::{FaceBatch, Preview, Trainer};
+use stockpot_train::{FaceBatch, KEPT_CODES_BYTES, Preview, TrainSettings, Trainer};
 
 use super::feed::{FeederFeed, moved};
 use super::run_file::RunFile;
@@ -107,14 +107,26 @@ impl Data {
         &self.held_out
     }
 
-    /// Batches from number `first` on, made by `workers` threads, 0 for as many as are needed.
+    /// Batches from number `first` on. With a frozen encoder whose codes have `code_len` numbers
+    /// they come again, see [`TrainSettings::frozen_warps`].
     pub(super) fn feed(
         &self,
-        batch: usize,
-        workers: usize,
+        settings: &TrainSettings,
+        code_len: usize,
         first: u64,
     ) -> Result<FeederFeed, JobError> {
-        FeederFeed::new(self.samplers.clone(), batch, workers, first)
+        let largest = self.samplers.iter().map(|s| s.epoch_len()).max();
+        let cycle = cycle(
+            settings,
+            largest.unwrap_or(0),
+            self.samplers.len() * code_len,
+        );
+        FeederFeed::new(
+            self.samplers.clone(),
+            settings.batch,
+            settings.workers,
+            (first, cycle),
+        )
     }
 
     /// What previews show: held-out faces of each person, or training faces without any.
@@ -137,6 +149,18 @@ impl Data {
         }
         Ok(PreviewPicture { side, faces })
     }
+}
+
+/// After how many batches the same ones come again, 0 for never: when each of `faces` has been seen
+/// in as many ways as the settings say, but before the codes of all persons, `codes` numbers for a
+/// face of each, would take more memory than the trainer should keep.
+fn cycle(settings: &TrainSettings, faces: usize, codes: usize) -> u64 {
+    if !settings.freeze_encoder || settings.frozen_warps == 0 {
+        return 0;
+    }
+    let wanted = (settings.frozen_warps * faces as u64).div_ceil(settings.batch as u64);
+    let room = KEPT_CODES_BYTES / (size_of::<f32>() * codes * settings.batch).max(1);
+    wanted.min(room as u64).max(1)
 }
 
 /// `count` of the runs of `len` numbers in `all`, evenly chosen.
@@ -189,5 +213,25 @@ impl PreviewPicture {
             .map(stockpot_core::image::unit_to_u8)
             .collect();
         Ok(Rgb8::from_vec(Size::square(self.side as u32), rgb)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_come_again_only_under_a_frozen_encoder_and_in_bounded_memory() {
+        let settings = |freeze_encoder, frozen_warps| TrainSettings {
+            freeze_encoder,
+            frozen_warps,
+            batch: 16,
+            ..TrainSettings::default()
+        };
+        assert_eq!(cycle(&settings(false, 16), 600, 1024), 0);
+        assert_eq!(cycle(&settings(true, 0), 600, 1024), 0);
+        assert_eq!(cycle(&settings(true, 16), 601, 1024), 601);
+        assert_eq!(cycle(&settings(true, 16), 1_000_000, 1024), 4096);
+        assert_eq!(cycle(&settings(true, 16), 1, usize::MAX / 64), 1);
     }
 }

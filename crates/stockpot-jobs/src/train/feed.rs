@@ -31,6 +31,7 @@ pub(super) struct FeederFeed {
     persons: usize,
     samples: usize,
     resolution: u32,
+    cycle: u64,
     cores: usize,
     /// Where the number of workers follows the need.
     grows: bool,
@@ -55,19 +56,21 @@ impl Since {
 }
 
 impl FeederFeed {
-    /// Batches of `samples` faces of each person from number `first` on, made by `workers` threads;
-    /// 0 begins with one and adds more while the step waits for them and cores are left.
+    /// Batches of `samples` faces of each person from number `first` on, the same again after
+    /// `cycle` of them (0: never), made by `workers` threads; 0 begins with one and adds more while
+    /// the step waits for them and cores are left.
     pub(super) fn new(
         samplers: Vec<Arc<Sampler>>,
         samples: usize,
         workers: usize,
-        first: u64,
+        (first, cycle): (u64, u64),
     ) -> Result<Self, JobError> {
         let settings = FeederSettings {
             samples,
             workers: workers.max(1),
             ahead: AHEAD,
             first,
+            cycle,
         };
         let (persons, resolution) = (
             samplers.len(),
@@ -80,6 +83,7 @@ impl FeederFeed {
             persons,
             samples,
             resolution,
+            cycle,
             // Not known on every system; then the threads that compute are taken for the cores.
             cores: std::thread::available_parallelism()
                 .map_or_else(|_| rayon::current_num_threads(), usize::from),
@@ -129,6 +133,7 @@ impl Feed for FeederFeed {
         self.look()?;
         Ok(Batch {
             number,
+            content: number.checked_rem(self.cycle),
             faces: moved(batch),
         })
     }

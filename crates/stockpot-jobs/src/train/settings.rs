@@ -8,7 +8,7 @@ use super::Settings;
 use crate::error::JobError;
 
 /// What the batches so far were made with: changing it would make other batches of the same numbers.
-const FIXED: [&str; 2] = ["seed", "batch"];
+const FIXED: [&str; 3] = ["seed", "batch", "frozen_warps"];
 
 /// Of a run that begins.
 pub(super) fn of_new_run(seed: u64, asked: &Settings) -> Result<TrainSettings, JobError> {

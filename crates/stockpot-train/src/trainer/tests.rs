@@ -95,7 +95,11 @@ fn both(number: u64, seed: u64) -> Batch {
     all.target.extend(ben.target);
     all.mask.extend(ben.mask);
     all.weight.extend(ben.weight);
-    Batch { number, faces: all }
+    Batch {
+        number,
+        faces: all,
+        ..Batch::default()
+    }
 }
 
 pub(crate) fn still() -> f64 {
@@ -305,6 +309,37 @@ fn a_frozen_encoder_stays_as_it_is_to_the_bit() {
     steps(&mut trainer, 3);
     assert_eq!(trainer.state().encoder, before.encoder);
     assert_ne!(trainer.state().persons[0].1.ema, before.persons[0].1.ema);
+}
+
+#[test]
+fn kept_codes_change_nothing_but_the_time() {
+    let frozen = || {
+        trainer(TrainSettings {
+            freeze_encoder: true,
+            ..settings()
+        })
+    };
+    let cycling = |number: u64, content| Batch {
+        number,
+        content,
+        ..batch(number % 2)
+    };
+    let (mut looks, mut keeps, mut thawed) = (frozen(), frozen(), trainer(settings()));
+    for number in 0..6 {
+        looks.step(&cycling(number, None), &still).unwrap();
+        keeps
+            .step(&cycling(number, Some(number % 2)), &still)
+            .unwrap();
+        thawed
+            .step(&cycling(number, Some(number % 2)), &still)
+            .unwrap();
+    }
+    assert_eq!(looks.state(), keeps.state());
+    let codes = 4 * keeps.code_len() * keeps.persons().count() * settings().batch;
+    assert_eq!(keeps.kept_code_bytes(), 2 * codes);
+    assert_eq!((looks.kept_code_bytes(), thawed.kept_code_bytes()), (0, 0));
+    keeps.restore(&looks.state().clone()).unwrap();
+    assert_eq!(keeps.kept_code_bytes(), 0, "it may be of another encoder");
 }
 
 #[test]
