@@ -320,6 +320,7 @@ fn commit(
     for (consent, data) in consents.into_iter().zip(folder.decoders) {
         decoders.push(NewDecoder {
             consent,
+            stitched_from: None,
             form: DecoderForm::Full,
             state: state(decoder_layout, data)?,
         });

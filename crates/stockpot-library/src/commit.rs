@@ -56,6 +56,9 @@ pub enum EncoderChoice {
 pub struct NewDecoder {
     /// The person, by the consent that allowed the training.
     pub consent: Consented,
+    /// For a decoder that was stitched and not trained: the encoder state that it was trained with
+    /// before.
+    pub stitched_from: Option<ContentHash>,
     /// Full or lite.
     pub form: DecoderForm,
     /// The weights.
@@ -222,6 +225,9 @@ impl Writer<'_> {
             if let Some(parent) = &decoder.state.parent {
                 library.decoder_state(parent)?;
             }
+            if let Some(encoder) = &decoder.stitched_from {
+                library.encoder_state(encoder)?;
+            }
         }
         Ok(())
     }
@@ -252,6 +258,7 @@ impl Writer<'_> {
             object: self.put_object(&state.bytes)?,
             encoder_state,
             parent: state.parent,
+            stitched_from: decoder.stitched_from,
             form: decoder.form,
             family: commit.family.clone(),
             run: commit.run.clone(),

@@ -17,12 +17,14 @@ mod consent;
 mod disk;
 mod error;
 mod gc;
+mod kinship;
 mod layout;
 pub mod legacy;
 mod library;
 mod lock;
 mod log;
 mod objects;
+mod passports;
 mod persons;
 mod record;
 mod refs;
@@ -41,10 +43,12 @@ pub use commit::{CommitReport, EncoderChoice, NewDecoder, NewState, RunCommit, S
 pub use consent::{Consent, ConsentSource, Consented};
 pub use error::{Error, Moved, Result};
 pub use gc::{CollectedState, GcOptions, GcReport, KEPT_DAYS, KEPT_STATES};
+pub use kinship::Kinship;
 pub use library::{InitOptions, Library, Writer};
 pub use lock::LockHolder;
 pub use log::{LogReport, LogRow, LogState};
-pub use objects::MAX_OBJECT_BYTES;
+pub use objects::{MAX_OBJECT_BYTES, hash_of};
+pub use passports::{NewPassport, PassportRecord};
 pub use persons::{PersonSummary, RemovalReport};
 pub use record::{
     AbsenceReason, AbsenceRecord, ConsentBasis, ConsentRecord, DecoderForm, DecoderStateRecord,

@@ -138,7 +138,11 @@ fn read_rows(
                 metrics: r.metrics,
                 created_secs: r.created_secs,
             },
-            Record::Person(_) | Record::Consent(_) | Record::Run(_) | Record::Absence(_) => {
+            Record::Person(_)
+            | Record::Consent(_)
+            | Record::Run(_)
+            | Record::Absence(_)
+            | Record::Passport(_) => {
                 continue;
             }
         });

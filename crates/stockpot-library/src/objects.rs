@@ -13,8 +13,8 @@ use crate::layout::Layout;
 /// The largest object that is written or read: 4 GiB, some ten times the largest state we make.
 pub const MAX_OBJECT_BYTES: u64 = 4 << 30;
 
-/// The name of some bytes.
-pub(crate) fn hash_of(bytes: &[u8]) -> ContentHash {
+/// The name of some bytes: their BLAKE3.
+pub fn hash_of(bytes: &[u8]) -> ContentHash {
     ContentHash(*blake3::hash(bytes).as_bytes())
 }
 

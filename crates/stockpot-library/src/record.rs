@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stockpot_core::{ContentHash, PersonName};
 
+use crate::passports::PassportRecord;
 use crate::run_id::RunId;
 
 /// The largest record that is written or read.
@@ -88,6 +89,10 @@ pub struct DecoderStateRecord {
     /// The record of the decoder state it was trained from; `None`: from scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ContentHash>,
+    /// If it was not trained for `encoder_state` but stitched to it: the encoder state whose codes
+    /// its weights were trained on, beyond the map folded into them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stitched_from: Option<ContentHash>,
     /// Full or lite.
     pub form: DecoderForm,
     /// The family of networks, opaque here.
@@ -272,6 +277,8 @@ pub enum Record {
     Run(RunRecord),
     /// See [`AbsenceRecord`].
     Absence(AbsenceRecord),
+    /// See [`PassportRecord`].
+    Passport(PassportRecord),
 }
 
 impl Record {
@@ -284,6 +291,7 @@ impl Record {
             Self::Consent(_) => "consent",
             Self::Run(_) => "run",
             Self::Absence(_) => "absence",
+            Self::Passport(_) => "passport",
         }
     }
 
@@ -296,6 +304,7 @@ impl Record {
             Self::Consent(r) => r.created_secs,
             Self::Run(r) => r.created_secs,
             Self::Absence(r) => r.created_secs,
+            Self::Passport(r) => r.created_secs,
         }
     }
 
@@ -303,7 +312,11 @@ impl Record {
     pub fn parents(&self) -> Vec<ContentHash> {
         let mut parents: Vec<ContentHash> = match self {
             Self::EncoderState(r) => r.parent.into_iter().collect(),
-            Self::DecoderState(r) => r.parent.into_iter().chain([r.encoder_state]).collect(),
+            Self::DecoderState(r) => {
+                let parents = r.parent.into_iter().chain(r.stitched_from);
+                parents.chain([r.encoder_state]).collect()
+            }
+            Self::Passport(r) => vec![r.encoder_state],
             Self::Run(r) => r.started_from.hashes().chain(r.results.hashes()).collect(),
             Self::Person(_) | Self::Consent(_) | Self::Absence(_) => Vec::new(),
         };
@@ -321,6 +334,7 @@ impl Record {
                 basis: ConsentBasis::File { object, .. },
                 ..
             }) => vec![*object],
+            Self::Passport(r) => vec![r.object],
             Self::Consent(_) | Self::Person(_) | Self::Run(_) | Self::Absence(_) => Vec::new(),
         };
         objects.sort();
@@ -337,7 +351,7 @@ impl Record {
             Self::EncoderState(r) => Some(&r.metrics),
             Self::DecoderState(r) => Some(&r.metrics),
             Self::Run(r) => Some(&r.metrics),
-            Self::Person(_) | Self::Consent(_) | Self::Absence(_) => None,
+            Self::Person(_) | Self::Consent(_) | Self::Absence(_) | Self::Passport(_) => None,
         };
         metrics.map_or(Ok(()), check_metrics)?;
         let file = match self {
@@ -347,6 +361,7 @@ impl Record {
             Self::Consent(r) => self.wrap(r),
             Self::Run(r) => self.wrap(r),
             Self::Absence(r) => self.wrap(r),
+            Self::Passport(r) => self.wrap(r),
         };
         file.map(|mut bytes| {
             bytes.push(b'\n');
@@ -437,6 +452,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Envelope, Record), BadRecord> {
         "consent" => body(bytes).map(Record::Consent),
         "run" => body(bytes).map(Record::Run),
         "absence" => body(bytes).map(Record::Absence),
+        "passport" => body(bytes).map(Record::Passport),
         _ => return Err(BadRecord::Newer(envelope)),
     }
     .map_err(damaged)?;

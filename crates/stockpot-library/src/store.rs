@@ -8,6 +8,7 @@ use crate::disk::{Disk, ReadFailure, entries, read_bounded};
 use crate::error::{Error, Result};
 use crate::layout::{Layout, hash_of_name};
 use crate::objects;
+use crate::passports::PassportRecord;
 use crate::record::{
     AbsenceRecord, BadRecord, ConsentRecord, DecoderStateRecord, EncoderStateRecord,
     MAX_RECORD_BYTES, PersonRecord, Record, RunRecord, Stored, parse,
@@ -101,6 +102,7 @@ kind!(PersonRecord, Person, "person");
 kind!(ConsentRecord, Consent, "consent");
 kind!(RunRecord, Run, "run");
 kind!(AbsenceRecord, Absence, "absence");
+kind!(PassportRecord, Passport, "passport");
 
 /// Reads a record of a known kind.
 pub(crate) fn get<T: Kind>(layout: &Layout, hash: &ContentHash) -> Result<Stored<T>> {

@@ -465,6 +465,7 @@ fn wrong_ref(name: &RefName, seen: &Seen) -> Option<FindingKind> {
         Some(Record::DecoderState(r)) => format!("decoder-state of `{}`", r.person),
         Some(Record::Run(r)) => format!("run `{}`", r.run),
         Some(Record::Absence(_)) => "absence".to_owned(),
+        Some(Record::Passport(_)) => "passport".into(),
         None => seen.envelope.kind.clone(),
     };
     (wanted != found).then_some(FindingKind::WrongRef { wanted, found })

@@ -39,6 +39,7 @@ fn commit_one(library: &Library, mark: u64) {
             .iter()
             .map(|person| NewDecoder {
                 consent: library.consent_of(person).unwrap(),
+                stitched_from: None,
                 form: DecoderForm::Full,
                 state: state(person.as_str(), expected.decoders[person]),
             })

@@ -35,6 +35,12 @@ pub enum Error {
         /// The network.
         family: Family,
     },
+    /// Codes that no map can be fitted to, or a map that does not fit a network.
+    #[error("These codes cannot be stitched: {reason}")]
+    Stitch {
+        /// What is wrong, and what is wanted.
+        reason: String,
+    },
 }
 
 impl Error {
@@ -46,6 +52,7 @@ impl Error {
             Self::Earlier { .. } => Some(
                 "train these persons again in a new library, or go on with the stockpot that made this one".into(),
             ),
+            Self::Stitch { .. } => None,
             Self::Mismatch { .. } => Some(
                 "a library holds networks of one family; make another library for another".into(),
             ),

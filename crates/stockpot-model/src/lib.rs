@@ -8,6 +8,7 @@
 //! Knows nothing of losses, optimisers, files or persons' names. Start with [`family`], then
 //! [`graph`].
 
+pub mod algebra;
 pub mod classic;
 pub mod comb;
 pub mod error;
@@ -15,9 +16,11 @@ pub mod family;
 pub mod graph;
 pub mod network;
 pub mod params;
+pub mod passport;
 pub mod plan;
 mod plan_backward;
 mod plan_memory;
+pub mod stitch;
 pub mod stock_file;
 pub mod trunk;
 pub mod weights_file;
@@ -27,6 +30,8 @@ pub use family::{CombSize, Family, Kind};
 pub use graph::{Graph, GraphBuilder, NodeId, Op, Shape};
 pub use network::Network;
 pub use params::{Init, Layout, ParamSpec, Params};
+pub use passport::Passport;
 pub use plan::Plan;
+pub use stitch::{AffineMap, Codes, Fit, Halves, agreement, fold_stitch};
 pub use stock_file::Stock;
 pub use trunk::Trunk;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::family::{Family, Kind};
 use crate::graph::Graph;
 use crate::params::{Layout, Params};
-use crate::{classic, comb};
+use crate::{classic, comb, stitch};
 
 /// Encoder and decoder graphs of one family. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -48,6 +48,12 @@ impl Network {
     /// The shared half: `[R, R, 3]` to the code.
     pub fn encoder(&self) -> &Arc<Graph> {
         &self.encoder
+    }
+
+    /// The shared half up to its code, over the arrays of the whole: `[R, R, 3]` to the linear code
+    /// that a stitch maps. For networks of 2018 that is what their first dense layer gives.
+    pub fn code_graph(&self) -> Arc<Graph> {
+        stitch::up_to_code(&self.encoder)
     }
 
     /// A person's half: code to `[R, R, 4]` (RGB and mask) or `[R, R, 3]` (classic).

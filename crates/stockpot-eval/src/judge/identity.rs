@@ -3,7 +3,9 @@
 
 use rayon::prelude::*;
 
-use super::algebra::{Cholesky, eigen};
+use stockpot_model::algebra::Cholesky;
+
+use super::algebra::eigen;
 use super::features::{Block, Features};
 
 /// What counts for identity: what lies inside of any mask.

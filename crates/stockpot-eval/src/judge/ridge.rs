@@ -2,8 +2,8 @@
 //! 1998) over a few blocks of numbers. Knows no pictures.
 
 use rayon::prelude::*;
+use stockpot_model::algebra::Cholesky;
 
-use super::algebra::Cholesky;
 use super::features::{Block, Features};
 
 /// What is tried for the weight of the penalty; the one best on held-out strangers is taken.

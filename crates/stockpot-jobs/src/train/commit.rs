@@ -63,6 +63,7 @@ pub(super) fn commit(
                 metrics: metrics_of(outcome, &person),
                 attachments: BTreeMap::new(),
             },
+            stitched_from: None,
             form: DecoderForm::Full,
             consent,
         });

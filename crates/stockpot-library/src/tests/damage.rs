@@ -186,7 +186,7 @@ fn records_from_a_newer_stockpot_are_kept_and_named() {
     assert!(library.record(&more).is_ok());
     for newer in [
         text.replacen("\"version\": 1", "\"version\": 2", 1),
-        text.replacen("\"kind\": \"consent\"", "\"kind\": \"passport\"", 1),
+        text.replacen("\"kind\": \"consent\"", "\"kind\": \"seal\"", 1),
     ] {
         let hash = plant_record(&library, newer.as_bytes());
         let error = library.record(&hash).unwrap_err();
@@ -200,7 +200,7 @@ fn records_from_a_newer_stockpot_are_kept_and_named() {
     }
     // But what a newer record needs must be there.
     let needy =
-        format!(r#"{{"kind":"passport","version":1,"parents":[],"objects":["{more}"],"body":7}}"#);
+        format!(r#"{{"kind":"seal","version":1,"parents":[],"objects":["{more}"],"body":7}}"#);
     plant_record(&library, needy.as_bytes());
     assert!(!verify(&library).is_sound());
 }

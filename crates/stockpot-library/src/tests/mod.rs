@@ -8,6 +8,7 @@ mod full_disk;
 mod lineage;
 mod properties;
 mod repair;
+mod relations;
 mod writers;
 
 use std::collections::BTreeMap;
@@ -83,6 +84,7 @@ pub(crate) fn run_of(library: &Library, persons: &[&str], mark: u64) -> RunCommi
         .iter()
         .map(|person| NewDecoder {
             consent: library.consent_of(person).unwrap(),
+            stitched_from: None,
             form: DecoderForm::Full,
             state: state(person.as_str(), expected.decoders[person]),
         })

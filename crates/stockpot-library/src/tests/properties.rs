@@ -63,6 +63,7 @@ fn record() -> impl Strategy<Value = Record> {
                 object: e.object,
                 encoder_state,
                 parent: e.parent,
+                stitched_from: lite.then_some(encoder_state),
                 form: if lite {
                     DecoderForm::Lite
                 } else {
