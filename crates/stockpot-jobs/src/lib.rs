@@ -7,6 +7,7 @@
 //! Start with [`Context`]; then follow the data: [`analyse`] → [`extract`] → [`train`] → [`swap`].
 
 pub mod analyse;
+pub mod compat;
 pub mod context;
 pub mod doctor;
 pub mod error;

@@ -47,6 +47,8 @@ pub struct NewState {
 pub enum EncoderChoice {
     /// It was trained: a new state, which becomes the current one.
     New(NewState),
+    /// A new state that is kept for the decoders of this run but does not become the current one.
+    Beside(NewState),
     /// It was frozen: the record of the state it has been all along. The current encoder stays.
     Kept(ContentHash),
 }
@@ -141,6 +143,7 @@ impl Writer<'_> {
         self.check_commit(&commit)?;
         let (encoder, encoder_is_new) = match &commit.encoder {
             EncoderChoice::New(state) => (self.put_encoder(&commit, state)?, true),
+            EncoderChoice::Beside(state) => (self.put_encoder(&commit, state)?, false),
             EncoderChoice::Kept(hash) => (*hash, false),
         };
         let mut decoders = BTreeMap::new();
@@ -188,7 +191,7 @@ impl Writer<'_> {
         }
         let decoders = commit.decoders.iter().map(|d| &d.state.metrics);
         let encoder = match &commit.encoder {
-            EncoderChoice::New(state) => Some(&state.metrics),
+            EncoderChoice::New(state) | EncoderChoice::Beside(state) => Some(&state.metrics),
             EncoderChoice::Kept(_) => None,
         };
         [&commit.metrics]
@@ -199,7 +202,7 @@ impl Writer<'_> {
             .and_then(|()| check_settings(&commit.settings_json))
             .or_else(bad)?;
         match &commit.encoder {
-            EncoderChoice::New(state) => {
+            EncoderChoice::New(state) | EncoderChoice::Beside(state) => {
                 if let Some(parent) = &state.parent {
                     library.encoder_state(parent)?;
                 }
@@ -288,7 +291,7 @@ impl Writer<'_> {
             persons: results.decoders.keys().cloned().collect(),
             started_from: StatesNamed {
                 encoder: match &commit.encoder {
-                    EncoderChoice::New(state) => state.parent,
+                    EncoderChoice::New(state) | EncoderChoice::Beside(state) => state.parent,
                     EncoderChoice::Kept(hash) => Some(*hash),
                 },
                 decoders: parents.collect(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stockpot_core::PersonName;
+use stockpot_core::{ContentHash, PersonName};
 use stockpot_library::{
     CommitReport, Consented, DecoderForm, EncoderChoice, Library, NewDecoder, NewState, RunCommit,
 };
@@ -10,6 +10,7 @@ use stockpot_model::{Params, weights_file};
 use stockpot_train::{Evaluation, RunOutcome, Trainer};
 
 use super::run_file::RunFile;
+use crate::compat::measure::Encoder;
 use crate::context::now_secs;
 use crate::error::JobError;
 use crate::person::PATIENCE;
@@ -41,14 +42,22 @@ pub(super) fn commit(
             ssim.iter().sum::<f64>() / ssim.len() as f64,
         );
     }
-    let encoder_steps = file.encoder_steps + new_steps;
-    let encoder = EncoderChoice::New(NewState {
-        bytes: bytes(&trainer.encoder().ok_or_else(lost)?)?,
-        parent: parent_of(file, trainer, "encoder"),
-        steps: encoder_steps,
-        metrics: mean.clone(),
-        attachments: BTreeMap::new(),
-    });
+    let parent = parent_of(file, trainer, "encoder");
+    let weights = trainer.encoder().ok_or_else(lost)?;
+    let mut encoder_steps = file.encoder_steps;
+    let encoder = match unchanged(library, trainer, parent, &weights)? {
+        Some(state) => EncoderChoice::Kept(state),
+        None => {
+            encoder_steps += new_steps;
+            EncoderChoice::New(NewState {
+                bytes: bytes(&weights)?,
+                parent,
+                steps: encoder_steps,
+                metrics: mean.clone(),
+                attachments: BTreeMap::new(),
+            })
+        }
+    };
     let mut decoders = Vec::new();
     let mut decoder_steps = BTreeMap::new();
     for consent in consents {
@@ -94,8 +103,23 @@ pub(super) fn commit(
     Ok(report)
 }
 
+/// The state that a frozen encoder is: its parent, if not a bit was changed. A run that was frozen
+/// only for a while, or began without a state, has made a new one.
+fn unchanged(
+    library: &Library,
+    trainer: &Trainer,
+    parent: Option<ContentHash>,
+    weights: &Params,
+) -> Result<Option<ContentHash>, JobError> {
+    let Some(parent) = parent.filter(|_| trainer.meta().settings.freeze_encoder) else {
+        return Ok(None);
+    };
+    let state = Encoder::load(library, &parent)?;
+    Ok((state.params == *weights).then_some(parent))
+}
+
 /// The state that was trained on: what this run committed last, else what it started from.
-fn parent_of(file: &RunFile, trainer: &Trainer, what: &str) -> Option<stockpot_core::ContentHash> {
+fn parent_of(file: &RunFile, trainer: &Trainer, what: &str) -> Option<ContentHash> {
     if file.committed_at_step == 0 {
         // A run from scratch has no parents, whatever is current.
         return trainer.meta().parents.get(what).copied();

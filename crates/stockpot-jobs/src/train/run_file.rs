@@ -95,16 +95,20 @@ impl RunFile {
             .with_hint("begin a new run, which starts from what the library has now")
         };
         let encoder = library.current_encoder()?.ok_or_else(foreign)?.record;
-        let mut decoder_steps = BTreeMap::new();
+        let (mut decoder_steps, mut committed) = (BTreeMap::new(), self.committed_at_step);
         for person in &self.persons {
             let decoder = library.current_decoder(person)?.ok_or_else(foreign)?.record;
-            if encoder.run != self.run || decoder.run != self.run {
+            // A frozen encoder is none of this run's, but still what it started from.
+            let kept = now.encoder == self.expected.encoder;
+            if (encoder.run != self.run && !kept) || decoder.run != self.run {
                 return Err(foreign());
             }
+            let had = self.decoder_steps.get(person).copied().unwrap_or(0);
+            let before = had.saturating_sub(self.committed_at_step);
+            committed = decoder.steps.saturating_sub(before);
             decoder_steps.insert(person.clone(), decoder.steps);
         }
-        let before = self.encoder_steps.saturating_sub(self.committed_at_step);
-        self.committed_at_step = encoder.steps.saturating_sub(before);
+        self.committed_at_step = committed;
         self.encoder_steps = encoder.steps;
         self.decoder_steps = decoder_steps;
         self.expected = now;

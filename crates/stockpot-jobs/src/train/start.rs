@@ -12,6 +12,7 @@ use stockpot_train::metrics::score_faces;
 
 use super::Settings;
 use super::run_file::RunFile;
+use crate::compat::relation::refuse_foreign;
 use crate::context::Context;
 use crate::error::JobError;
 use crate::stock;
@@ -82,6 +83,8 @@ pub(super) fn find(
     for person in &settings.persons {
         let (params, from) = match library.current_decoder(person)? {
             Some(state) => {
+                let own = state.record.encoder_state;
+                refuse_foreign(library, person, &own, &encoder_hash)?;
                 start
                     .decoder_steps
                     .insert(person.clone(), state.record.steps);

@@ -1,0 +1,214 @@
+//! `library passport`: makes the passports of encoder states, at commit or later.
+//!
+//! Start with [`run`].
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde::Serialize;
+use stockpot_core::ContentHash;
+use stockpot_library::{Library, LogState, NewPassport, PassportRecord, Stored};
+use stockpot_model::{Codes, Passport};
+
+use super::calibration::{CalibrationFaces, CalibrationSource};
+use super::find_encoder;
+use super::measure::Encoder;
+use crate::context::{Context, now_secs};
+use crate::error::JobError;
+use crate::person::PATIENCE;
+
+/// What was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reply {
+    /// One row per encoder state.
+    pub passports: Vec<Row>,
+}
+
+/// The passport of one encoder state.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// The encoder state.
+    pub encoder: String,
+    /// The passport's record.
+    pub passport: String,
+    /// Faces.
+    pub faces: u64,
+    /// Numbers of a code.
+    pub code: usize,
+    /// Its length on disk.
+    pub size_bytes: usize,
+    /// Seconds it took; none if it was there.
+    pub took_secs: Option<f64>,
+}
+
+/// Makes the passports of one encoder state, or of all that lack one. Those over these faces that
+/// are there already are left as they are.
+///
+/// # Errors
+/// If the faces cannot be drawn, a state cannot be read, or nothing can be written.
+pub fn run(
+    ctx: &Context,
+    source: &dyn CalibrationSource,
+    encoder: Option<&str>,
+) -> Result<Reply, JobError> {
+    let library = ctx.library()?;
+    let states = match encoder {
+        Some(key) => vec![find_encoder(&library, key)?],
+        None => all_encoders(&library)?,
+    };
+    let mut drawn = Drawn::new(source);
+    let mut passports = Vec::new();
+    for state in states {
+        ctx.check_cancel()?;
+        let begun = Instant::now();
+        let (stored, made) = ensure(ctx, &library, &mut drawn, &state)?;
+        let bytes = library.get_object(&stored.record.object)?;
+        passports.push(Row {
+            encoder: state.short(),
+            passport: stored.hash.short(),
+            faces: stored.record.count,
+            code: Passport::from_bytes(&bytes)?.codes.width(),
+            size_bytes: bytes.len(),
+            took_secs: made.then(|| begun.elapsed().as_secs_f64()),
+        });
+    }
+    Ok(Reply { passports })
+}
+
+/// Every kept encoder state, parents before children.
+pub(crate) fn all_encoders(library: &Library) -> Result<Vec<ContentHash>, JobError> {
+    let rows = library.log()?.rows.into_iter();
+    let encoders = rows.filter(|row| row.state == LogState::Encoder);
+    Ok(encoders.map(|row| row.hash).collect())
+}
+
+/// A source that is asked once for each kind of faces.
+pub(crate) struct Drawn<'a> {
+    source: &'a dyn CalibrationSource,
+    faces: Vec<CalibrationFaces>,
+}
+
+impl<'a> Drawn<'a> {
+    pub(crate) fn new(source: &'a dyn CalibrationSource) -> Self {
+        Self {
+            source,
+            faces: Vec::new(),
+        }
+    }
+
+    /// The faces that this encoder sees.
+    pub(crate) fn of(
+        &mut self,
+        ctx: &Context,
+        encoder: &Encoder,
+    ) -> Result<&CalibrationFaces, JobError> {
+        let (area, resolution) = (encoder.area, encoder.network.family().resolution());
+        let known = |f: &CalibrationFaces| f.area == area && f.resolution == resolution;
+        let at = match self.faces.iter().position(known) {
+            Some(at) => at,
+            None => {
+                self.faces.push(self.source.faces(ctx, area, resolution)?);
+                self.faces.len() - 1
+            }
+        };
+        Ok(&self.faces[at])
+    }
+}
+
+/// The passport of an encoder state over the faces that are drawn today; whether it was made now.
+pub(crate) fn ensure(
+    ctx: &Context,
+    library: &Library,
+    drawn: &mut Drawn<'_>,
+    state: &ContentHash,
+) -> Result<(Stored<PassportRecord>, bool), JobError> {
+    let encoder = Encoder::load(library, state)?;
+    let faces = drawn.of(ctx, &encoder)?;
+    let there = library.passports()?.into_iter();
+    let mut same =
+        there.filter(|p| p.record.encoder_state == *state && p.record.faces == faces.hash);
+    if let Some(found) = same.next() {
+        return Ok((found, false));
+    }
+    ctx.phase("make a passport", 0);
+    let card = BTreeMap::from([
+        (
+            "area".to_owned(),
+            format!("{:?}", faces.area).to_lowercase(),
+        ),
+        ("faces".to_owned(), faces.hash.to_string()),
+        ("encoder".to_owned(), state.to_string()),
+    ]);
+    let passport = Passport::of(&encoder.network, &encoder.params, faces.pictures(1), card)?;
+    let now = now_secs();
+    let stored = library.writer(now, PATIENCE)?.put_passport(NewPassport {
+        encoder_state: *state,
+        bytes: passport.to_bytes()?,
+        faces: faces.hash,
+        count: faces.count() as u64,
+        now_secs: now,
+    })?;
+    Ok((stored, true))
+}
+
+/// The codes of two encoder states for the same faces, from passports that are in the library; `None`
+/// if there is no such pair.
+pub(crate) fn stored_pair(
+    library: &Library,
+    first: &ContentHash,
+    second: &ContentHash,
+) -> Result<Option<[Codes; 2]>, JobError> {
+    let all = library.passports()?;
+    let of = |state: &ContentHash| -> Vec<&Stored<PassportRecord>> {
+        all.iter()
+            .filter(|p| p.record.encoder_state == *state)
+            .collect()
+    };
+    // Of several pairs the newest.
+    for one in of(first).into_iter().rev() {
+        let same = |p: &&&Stored<PassportRecord>| p.record.faces == one.record.faces;
+        if let Some(other) = of(second).iter().rev().find(same) {
+            return Ok(Some([codes(library, one)?, codes(library, other)?]));
+        }
+    }
+    Ok(None)
+}
+
+/// The same, made first where they are missing.
+pub(crate) fn pair(
+    ctx: &Context,
+    library: &Library,
+    drawn: &mut Drawn<'_>,
+    first: &ContentHash,
+    second: &ContentHash,
+) -> Result<[Codes; 2], JobError> {
+    if let Some(found) = stored_pair(library, first, second)? {
+        return Ok(found);
+    }
+    let (one, _) = ensure(ctx, library, drawn, first)?;
+    let (other, _) = ensure(ctx, library, drawn, second)?;
+    if one.record.faces != other.record.faces {
+        return Err(JobError::failed(format!(
+            "The encoder states {} and {} see other faces: another part of the head, or another number of pixels",
+            first.short(),
+            second.short()
+        ))
+        .with_hint("only encoders that were trained on the same area can be compared"));
+    }
+    Ok([codes(library, &one)?, codes(library, &other)?])
+}
+
+fn codes(library: &Library, stored: &Stored<PassportRecord>) -> Result<Codes, JobError> {
+    let bytes = library.get_object(&stored.record.object)?;
+    let passport = Passport::from_bytes(&bytes)?;
+    let names = |key: &str, hash: &ContentHash| passport.card.get(key) == Some(&hash.to_string());
+    let record = &stored.record;
+    if !names("faces", &record.faces) || !names("encoder", &record.encoder_state) {
+        return Err(JobError::failed(format!(
+            "The passport {} names other faces or another encoder state than its record",
+            stored.hash.short()
+        ))
+        .with_hint("run `stockpot library verify`"));
+    }
+    Ok(passport.codes)
+}
