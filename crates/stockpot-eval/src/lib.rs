@@ -5,6 +5,7 @@
 //! trained here sees pictures only. Start with [`outcome`], the words every track answers in.
 
 pub mod bench;
+pub mod calibration;
 pub mod clips;
 pub mod demo;
 pub mod judge;
