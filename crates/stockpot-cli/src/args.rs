@@ -3,6 +3,7 @@
 //! Only parsing and plain checks of one value; what a value means to a job is decided in
 //! `commands`. Start with [`Cli`]; larger groups of commands have a file each.
 
+mod compat;
 mod eval;
 mod library;
 mod values;
@@ -16,6 +17,7 @@ use stockpot_jobs::train::Precision;
 
 use crate::environment;
 
+pub(crate) use self::compat::CompatCommand;
 pub(crate) use self::eval::{BenchArgs, EvalArgs, EvalCommand, SpeedArgs, StockCommand};
 pub(crate) use self::library::LibraryCommand;
 pub(crate) use self::values::{BatchSize, Consent, FrameRange};

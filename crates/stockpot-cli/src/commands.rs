@@ -2,6 +2,7 @@
 //!
 //! Start with [`run`]; there is one arm per command and no decision about the work itself.
 
+mod compat;
 mod library;
 
 use std::process::ExitCode;
@@ -173,7 +174,14 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         resume,
         more: args.settings.into_iter().collect(),
     };
-    let reply = session.reply(|ctx| jobs::train::run(ctx, &settings))?;
+    let renderer = compat::renderer();
+    let reply = session.reply(|ctx| {
+        let reply = jobs::train::run(ctx, &settings)?;
+        if let Ok(faces) = &renderer {
+            jobs::compat::passport::after_training(ctx, faces, &reply);
+        }
+        Ok(reply)
+    })?;
     // Stopped by the user, and all the same a result: what was learned is in the library.
     if reply.stopped_by == "cancelled" {
         return Ok(ExitCode::from(interrupt::STOPPED));

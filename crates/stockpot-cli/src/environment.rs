@@ -73,7 +73,33 @@ pub(crate) fn default_models_dir() -> Option<PathBuf> {
     data_dir(&|name| std::env::var_os(name)).map(|dir| dir.join("stockpot").join("models"))
 }
 
+/// Where things are kept that can be made again: `stockpot` in the user's cache folder. `None` where
+/// no home folder is known.
+pub(crate) fn default_cache_dir() -> Option<PathBuf> {
+    cache_dir(&|name| std::env::var_os(name)).map(|dir| dir.join("stockpot"))
+}
+
+fn cache_dir(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    user_dir(variable, "XDG_CACHE_HOME", ".cache", "Library/Caches")
+}
+
 fn data_dir(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    user_dir(
+        variable,
+        "XDG_DATA_HOME",
+        ".local/share",
+        "Library/Application Support",
+    )
+}
+
+/// A folder of the user's: the one that `named` tells, or the usual one in the home folder, here or
+/// on macOS.
+fn user_dir(
+    variable: &dyn Fn(&str) -> Option<OsString>,
+    named: &str,
+    usual: &str,
+    on_macos: &str,
+) -> Option<PathBuf> {
     // An empty or relative value is as good as none: it would depend on where the command runs.
     let absolute = |name: &str| {
         variable(name)
@@ -83,11 +109,11 @@ fn data_dir(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if cfg!(windows) {
         return absolute("LOCALAPPDATA");
     }
-    absolute("XDG_DATA_HOME").or_else(|| {
+    absolute(named).or_else(|| {
         let inside = if cfg!(target_os = "macos") {
-            "Library/Application Support"
+            on_macos
         } else {
-            ".local/share"
+            usual
         };
         absolute("HOME").map(|home| home.join(inside))
     })
@@ -120,6 +146,8 @@ mod tests {
         );
         let both = [("XDG_DATA_HOME", "/data"), ("HOME", "/h")];
         assert_eq!(with(&both), Some(PathBuf::from("/data")));
+        let cache = cache_dir(&|name| (name == "HOME").then(|| "/h".into()));
+        assert_eq!(cache, Some(PathBuf::from("/h/.cache")));
         let relative = [("XDG_DATA_HOME", "data"), ("HOME", "/h")];
         assert_eq!(with(&relative), Some(PathBuf::from("/h/.local/share")));
         assert_eq!(with(&[("HOME", "")]), None);

@@ -50,11 +50,8 @@ impl CalibrationSource for Renderer {
         area: Area,
         resolution: u32,
     ) -> Result<CalibrationFaces, JobError> {
-        let package = stockpot_faces::models::head_package(&ctx.models_dir)?;
-        let head = HeadData::from_package(&package)
-            .map_err(|e| JobError::failed(format!("The head data cannot be used: {e}")))?;
         let view = View { area, resolution };
-        let path = self.cache_dir.join(self.file_name(&head, &package, view)?);
+        let (head, path) = self.open(ctx, view)?;
         if let Some(rgb) = read(ctx, &path, self.faces, resolution) {
             return CalibrationFaces::new(area, resolution, rgb);
         }
@@ -64,6 +61,11 @@ impl CalibrationSource for Renderer {
         let bytes = to_file(&rgb, self.faces, resolution);
         picture::write_whole(&path, &bytes).map_err(|e| cannot("write", &path, &e))?;
         CalibrationFaces::new(area, resolution, rgb)
+    }
+
+    fn at_hand(&self, ctx: &Context, area: Area, resolution: u32) -> Result<bool, JobError> {
+        let (_, path) = self.open(ctx, View { area, resolution })?;
+        Ok(path.is_file())
     }
 }
 
@@ -75,6 +77,15 @@ struct View {
 }
 
 impl Renderer {
+    /// The head data, and where the faces drawn from them are kept.
+    fn open(&self, ctx: &Context, view: View) -> Result<(HeadData, PathBuf), JobError> {
+        let package = stockpot_faces::models::head_package(&ctx.models_dir)?;
+        let head = HeadData::from_package(&package)
+            .map_err(|e| JobError::failed(format!("The head data cannot be used: {e}")))?;
+        let path = self.cache_dir.join(self.file_name(&head, &package, view)?);
+        Ok((head, path))
+    }
+
     /// Named by the hash of all that decides the pixels: the recipe, the head data, and what the
     /// renderer draws of some faces today.
     fn file_name(&self, head: &HeadData, package: &[u8], view: View) -> Result<String, JobError> {

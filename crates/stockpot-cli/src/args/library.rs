@@ -2,6 +2,8 @@
 
 use clap::Subcommand;
 
+use super::CompatCommand;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum LibraryCommand {
     /// How much of everything there is, and what is current
@@ -13,6 +15,8 @@ pub(crate) enum LibraryCommand {
         /// Hexadecimal digits
         id: String,
     },
+    #[command(flatten)]
+    Compat(CompatCommand),
     /// Hash every object again and follow every record
     Verify,
     /// Mend what can be mended, and say what is lost

@@ -33,6 +33,7 @@ pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<Exit
             };
             session.job(|ctx| jobs::library::care::gc(ctx, &settings))
         }
+        LibraryCommand::Compat(command) => super::compat::run(session, command),
         LibraryCommand::Verify => {
             let report = session.reply(jobs::library::verify)?;
             if report.sound {

@@ -70,4 +70,10 @@ pub trait CalibrationSource: Send + Sync {
         area: Area,
         resolution: u32,
     ) -> Result<CalibrationFaces, JobError>;
+
+    /// Whether they are there without being drawn first, which takes minutes.
+    ///
+    /// # Errors
+    /// As [`CalibrationSource::faces`].
+    fn at_hand(&self, ctx: &Context, area: Area, resolution: u32) -> Result<bool, JobError>;
 }

@@ -75,6 +75,34 @@ pub fn run(
     Ok(Reply { passports })
 }
 
+/// Trainings that took less than this many minutes do not wait for calibration faces to be drawn.
+const WORTH_DRAWING: f64 = 5.0;
+
+/// Makes the passport of the state that a training has just committed. The states are safe by then,
+/// so what is in the way is only told, with how to make up for it.
+pub fn after_training(ctx: &Context, source: &dyn CalibrationSource, reply: &crate::train::Reply) {
+    let hint = "`stockpot library passport` makes it later";
+    let made = || -> Result<bool, JobError> {
+        let library = ctx.library()?;
+        let state = find_encoder(&library, &reply.encoder)?;
+        let encoder = Encoder::load(&library, &state)?;
+        let resolution = encoder.network.family().resolution();
+        if reply.minutes < WORTH_DRAWING && !source.at_hand(ctx, encoder.area, resolution)? {
+            return Ok(false);
+        }
+        ensure(ctx, &library, &mut Drawn::new(source), &state)?;
+        Ok(true)
+    };
+    match made() {
+        Ok(true) => {}
+        Ok(false) => ctx.info(format!("The new encoder state has no passport yet: {hint}")),
+        Err(e) => ctx.info(format!(
+            "The new encoder state has no passport yet ({}): {hint}",
+            e.message
+        )),
+    }
+}
+
 /// Every kept encoder state, parents before children.
 pub(crate) fn all_encoders(library: &Library) -> Result<Vec<ContentHash>, JobError> {
     let rows = library.log()?.rows.into_iter();
