@@ -266,23 +266,28 @@ impl Problem {
     }
 }
 
-/// Share of the variance of `own` that `other` has as well, number by number, without any map: 1 for
-/// equal codes, 0 for codes no nearer than the mean, less for codes of another basis. `None` if they
+/// How far two encoders' codes vary alike, number by number, without any map: 1 if they do so exactly,
+/// about 0 for codes of another basis, less if they vary against each other. A shift of the mean
+/// does not count: it is what training moves first, and says nothing of kinship. `None` if they
 /// cannot be compared.
+///
+/// It is `2 a·b / (|a|² + |b|²)` over all faces, with the means taken off: a correlation that also
+/// falls where one varies more than the other.
 pub fn agreement(own: &Codes, other: &Codes) -> Option<f64> {
     if own.width != other.width || own.faces() != other.faces() {
         return None;
     }
-    let means = own.means(own.faces());
-    let mut sums = (0.0, 0.0);
+    let means = [own, other].map(|codes| codes.means(codes.faces()));
+    let (mut products, mut squares) = (0.0, 0.0);
     let rows = own.values.chunks_exact(own.width);
     for (a, b) in rows.zip(other.values.chunks_exact(own.width)) {
-        for ((a, b), mean) in a.iter().zip(b).zip(&means) {
-            let (a, b) = (f64::from(*a), f64::from(*b));
-            sums = (sums.0 + (a - b).powi(2), sums.1 + (a - mean).powi(2));
+        for k in 0..own.width {
+            let (a, b) = (f64::from(a[k]) - means[0][k], f64::from(b[k]) - means[1][k]);
+            products += a * b;
+            squares += a * a + b * b;
         }
     }
-    (sums.1 > 0.0).then(|| 1.0 - sums.0 / sums.1)
+    (squares > 0.0).then(|| 2.0 * products / squares)
 }
 
 /// Both halves of a network.

@@ -23,7 +23,8 @@ fn a_line_by_hand() {
     assert!((found.map.bias[0] + 3.0).abs() < 1e-3, "{found:?}");
     assert!(found.explained > 0.999_999);
     assert!(agreement(&x, &x).unwrap() > 0.999);
-    assert!(agreement(&x, &y).unwrap() < 1.0);
+    // 2 * 2 / (1 + 4), wherever the means are.
+    assert!((agreement(&x, &y).unwrap() - 0.8).abs() < 1e-6);
 }
 
 #[test]
@@ -33,7 +34,7 @@ fn noise_alone_explains_nothing_and_is_penalised() {
     let found = fit(&a, &b).unwrap();
     assert!(found.explained < 0.1, "{}", found.explained);
     assert!(found.penalty >= 1e-1, "{}", found.penalty);
-    assert!(agreement(&a, &b).unwrap() < 0.0);
+    assert!(agreement(&a, &b).unwrap().abs() < 0.1);
 }
 
 #[test]

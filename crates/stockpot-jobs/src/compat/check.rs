@@ -40,9 +40,9 @@ pub struct Reply {
     pub encoder: String,
     /// What the records say.
     pub by_records: String,
-    /// Share of the codes' variance that both say alike; below 0 for separate lineages.
+    /// How far the codes vary alike, at most 1; about 0 for separate lineages.
     pub codes_agree: Option<f64>,
-    /// The same through the best affine map, on faces held out of its fit.
+    /// Share of the codes' variance that the best affine map explains, on faces held out of its fit.
     pub codes_agree_stitched: Option<f64>,
     /// Mean difference of the person's held-out faces and what the decoder draws, 0 to 1, under its
     /// own encoder state.

@@ -7,8 +7,8 @@ use stockpot_model::agreement;
 use super::passport::stored_pair;
 use crate::error::JobError;
 
-/// Codes of two states that agree at least so far, without any map, mean the same: more than half of
-/// what varies is said alike. Codes of separate lineages agree worse than with a mere mean (below 0).
+/// Codes of two states that agree at least so far, without any map, mean the same. Codes of separate
+/// lineages agree to about 0.
 pub(crate) const KIN_AGREEMENT: f64 = 0.5;
 
 /// What holds between a decoder and an encoder state.

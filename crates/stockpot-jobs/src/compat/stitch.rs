@@ -53,10 +53,9 @@ pub struct Reply {
     pub encoder: String,
     /// How the two encoder states are related without the stitch.
     pub before: Verdict,
-    /// Share of the codes' variance that both say alike, without and with the map (the latter on
-    /// faces held out of its fit).
+    /// How far the codes vary alike, at most 1; about 0 for separate lineages.
     pub codes_agree: Option<f64>,
-    /// See above.
+    /// Share of the codes' variance that the map explains, on faces held out of its fit.
     pub codes_agree_stitched: f64,
     /// Mean difference of the person's held-out faces and what is drawn, 0 to 1: with the decoder's
     /// own encoder, with the other one as it is, and through the stitch.

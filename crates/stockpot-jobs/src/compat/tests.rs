@@ -221,7 +221,8 @@ fn train(
         from_scratch: scratch,
         more: serde_json::json!({
             "evaluate_every": 0, "preview_every": 0, "save_every": steps, "workers": 1,
-            "warm_up_steps": 5, "ema_decay": 0.9, "schedule": "constant",
+            "warm_up_steps": 10, "ema_decay": 0.9, "schedule": "constant",
+            "learning_rate": 1e-3, "ssim_share": 0.0,
         }),
         ..train::Settings::default()
     };
@@ -376,13 +377,14 @@ fn kin_wear_and_are_refitted_with_the_encoder_as_it_is() {
 fn a_stitch_of_two_trained_lineages_improves_what_is_drawn() {
     let dir = tempfile::tempdir().unwrap();
     let (ctx, _) = library(dir.path(), &["anna", "ben"]);
-    train(&ctx, &["anna"], "comb-s-64", 40, true).unwrap();
+    let steps = 50;
+    train(&ctx, &["anna"], "comb-s-64", steps, true).unwrap();
     let other = Context {
         seed: 5,
         ..ctx.clone()
     };
-    let ben = train(&other, &["ben"], "comb-s-64", 40, true).unwrap();
-    let source = Strokes(200);
+    let ben = train(&other, &["ben"], "comb-s-64", steps, true).unwrap();
+    let source = Strokes(120);
     let page = dir.path().join("pages/matrix.html");
     let reply = matrix::run(&ctx, &source, &matrix::Settings { page: page.clone() }).unwrap();
     let text = std::fs::read_to_string(&page).unwrap();
