@@ -103,11 +103,23 @@ pub fn after_training(ctx: &Context, source: &dyn CalibrationSource, reply: &cra
     }
 }
 
-/// Every kept encoder state, parents before children.
+/// Every encoder state whose weights are kept, parents before children.
 pub(crate) fn all_encoders(library: &Library) -> Result<Vec<ContentHash>, JobError> {
-    let rows = library.log()?.rows.into_iter();
-    let encoders = rows.filter(|row| row.state == LogState::Encoder);
-    Ok(encoders.map(|row| row.hash).collect())
+    let mut out = Vec::new();
+    for row in library.log()?.rows {
+        if row.state != LogState::Encoder {
+            continue;
+        }
+        let object = library.encoder_state(&row.hash)?.record.object;
+        match library.get_object(&object) {
+            Err(stockpot_library::Error::Absent { .. }) => {}
+            found => {
+                found?;
+                out.push(row.hash);
+            }
+        }
+    }
+    Ok(out)
 }
 
 /// A source that is asked once for each kind of faces.

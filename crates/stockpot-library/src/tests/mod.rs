@@ -7,8 +7,8 @@ mod damage;
 mod full_disk;
 mod lineage;
 mod properties;
-mod repair;
 mod relations;
+mod repair;
 mod writers;
 
 use std::collections::BTreeMap;
