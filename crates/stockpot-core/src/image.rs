@@ -49,6 +49,8 @@ pub struct Image<T, const C: usize> {
 
 /// 8 bits a channel, RGB.
 pub type Rgb8 = Image<u8, 3>;
+/// 8 bits a channel, RGB and straight (not premultiplied) alpha.
+pub type Rgba8 = Image<u8, 4>;
 /// 16 bits a channel, RGB.
 pub type Rgb16 = Image<u16, 3>;
 /// RGB, 0.0 to 1.0.

@@ -1,6 +1,7 @@
 //! Pictures on disk: PNG and JPEG, read with a size limit, written whole.
 //!
-//! The only home of the `image` crate. Orientation tags are honoured; alpha is dropped.
+//! The only home of the `image` crate. Orientation tags are honoured; alpha is dropped, but by
+//! [`load_rgba`].
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Cursor, Write};
@@ -10,7 +11,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader, Limits};
 
-use crate::image::{Gray8, Image, Rgb8, Size};
+use crate::image::{Gray8, Image, Rgb8, Rgba8, Size};
 
 /// Pictures wider or higher than this are refused.
 pub const MAX_SIDE: u32 = 16_384;
@@ -58,7 +59,38 @@ pub fn load(path: &Path) -> Result<Rgb8, PictureError> {
     let reader = ImageReader::new(BufReader::new(file))
         .with_guessed_format()
         .map_err(io)?;
-    decode(reader).map_err(broken)
+    let rgb = decode(reader, MAX_SIDE).map_err(broken)?.into_rgb8();
+    Ok(image_of(
+        Size::new(rgb.width(), rgb.height()),
+        rgb.into_raw(),
+    ))
+}
+
+/// Reads a PNG or JPEG file, upright, as 8-bit RGB with straight alpha; pictures without alpha are
+/// opaque. Nothing wider or higher than `max_side` is decoded.
+///
+/// # Errors
+/// [`PictureError`] if it is missing, broken, or wider or higher than `max_side` or [`MAX_SIDE`].
+pub fn load_rgba(path: &Path, max_side: u32) -> Result<Rgba8, PictureError> {
+    let io = |source| PictureError::Io {
+        action: "read",
+        path: path.into(),
+        source,
+    };
+    let file = File::open(path).map_err(io)?;
+    let reader = ImageReader::new(BufReader::new(file))
+        .with_guessed_format()
+        .map_err(io)?;
+    let decoded = decode(reader, max_side.min(MAX_SIDE));
+    let rgba = decoded.map_err(|e| PictureError::Broken {
+        path: path.into(),
+        reason: e.to_string(),
+    })?;
+    let rgba = rgba.into_rgba8();
+    Ok(image_of(
+        Size::new(rgba.width(), rgba.height()),
+        rgba.into_raw(),
+    ))
 }
 
 /// Reads a PNG or JPEG from memory; `name` stands in messages.
@@ -71,24 +103,32 @@ pub fn from_bytes(bytes: &[u8], name: &Path) -> Result<Rgb8, PictureError> {
         reason,
     };
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    decode(reader.map_err(|e| broken(e.to_string()))?).map_err(|e| broken(e.to_string()))
+    let decoded = decode(reader.map_err(|e| broken(e.to_string()))?, MAX_SIDE);
+    let rgb = decoded.map_err(|e| broken(e.to_string()))?.into_rgb8();
+    Ok(image_of(
+        Size::new(rgb.width(), rgb.height()),
+        rgb.into_raw(),
+    ))
+}
+
+fn image_of<const C: usize>(size: Size, data: Vec<u8>) -> Image<u8, C> {
+    Image::from_vec(size, data).unwrap_or_else(|_| Image::new(size))
 }
 
 fn decode<R: std::io::BufRead + std::io::Seek>(
     mut reader: ImageReader<R>,
-) -> Result<Rgb8, image::ImageError> {
+    max_side: u32,
+) -> Result<DynamicImage, image::ImageError> {
     let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_image_width = Some(max_side);
+    limits.max_image_height = Some(max_side);
     limits.max_alloc = Some(MAX_ALLOC_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder()?;
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
-    let rgb = picture.into_rgb8();
-    let size = Size::new(rgb.width(), rgb.height());
-    Ok(Image::from_vec(size, rgb.into_raw()).unwrap_or_else(|_| Image::new(size)))
+    Ok(picture)
 }
 
 /// The picture as PNG bytes.
@@ -105,6 +145,14 @@ pub fn to_png(picture: &Rgb8) -> Result<Vec<u8>, PictureError> {
 /// Only if the encoder fails, which is our bug.
 pub fn gray_to_png(mask: &Gray8) -> Result<Vec<u8>, PictureError> {
     encode_png(mask.data(), mask.size(), ExtendedColorType::L8)
+}
+
+/// The picture with its alpha as PNG bytes.
+///
+/// # Errors
+/// Only if the encoder fails, which is our bug.
+pub fn rgba_to_png(picture: &Rgba8) -> Result<Vec<u8>, PictureError> {
+    encode_png(picture.data(), picture.size(), ExtendedColorType::Rgba8)
 }
 
 fn encode_png(data: &[u8], size: Size, colour: ExtendedColorType) -> Result<Vec<u8>, PictureError> {
@@ -195,5 +243,19 @@ mod tests {
         assert_eq!(from_bytes(&png, Path::new("x.png")).unwrap(), picture);
         assert!(from_bytes(&png[..png.len() / 2], Path::new("half.png")).is_err());
         assert!(from_bytes(b"not a picture", Path::new("text.jpg")).is_err());
+    }
+
+    #[test]
+    fn alpha_is_kept_where_it_is_asked_for_and_sides_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let mut picture = Rgba8::new(Size::new(6, 3));
+        picture.set_pixel(4, 2, [1, 200, 77, 9]);
+        std::fs::write(&path, rgba_to_png(&picture).unwrap()).unwrap();
+        assert_eq!(load_rgba(&path, 6).unwrap(), picture);
+        assert!(load_rgba(&path, 5).is_err());
+        std::fs::write(&path, to_png(&Rgb8::new(Size::new(2, 2))).unwrap()).unwrap();
+        assert_eq!(load_rgba(&path, 6).unwrap().pixel(1, 1), [0, 0, 0, 255]);
+        assert!(load_rgba(&folder.path().join("none.png"), 6).is_err());
     }
 }

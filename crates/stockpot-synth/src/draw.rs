@@ -120,6 +120,7 @@ pub fn draw_in_stages(
             moment,
             posed: &posed,
             shadows,
+            pixel_dm: moment.camera.view_dm / high as f32,
         },
         scenery: Scenery::new(&moment.backdrop, [wide, high]),
         wide,
@@ -242,7 +243,10 @@ impl Canvas<'_> {
                     if depth >= before.depth {
                         return;
                     }
-                    let alpha = surface.cover(self.shader.uv(Spot { triangle, shares }));
+                    let alpha = surface.cover(
+                        self.shader.uv(Spot { triangle, shares }),
+                        self.shader.pixel_dm,
+                    );
                     let seen = Seen {
                         triangle,
                         depth,

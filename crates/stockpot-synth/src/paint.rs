@@ -74,8 +74,9 @@ pub(crate) fn noise_2d(p: [f32; 2], seed: u32) -> f32 {
     a + (b - a) * ty
 }
 
-/// Where `rest` lies on the base mesh decides what it is.
-pub(crate) fn body(rest: Vec3, look: &Look) -> Paint {
+/// Where `rest` lies on the base mesh decides what it is. `photo` is the colour of the bare skin there,
+/// if it is photographed.
+pub(crate) fn body(rest: Vec3, look: &Look, photo: Option<Vec3>) -> Paint {
     let seed = look.noise_seed;
     let neck = below_neckline(rest);
     if neck > 0.0 {
@@ -92,19 +93,19 @@ pub(crate) fn body(rest: Vec3, look: &Look) -> Paint {
     let fine = noise(scale(rest, 55.0), seed ^ 1);
     let cover = hair::roots(rest, look);
     if cover <= 0.0 {
-        return skin(rest, look, fine);
+        return skin(rest, look, photo, fine);
     }
     let bare = if cover > 0.6 {
         // Nobody sees what the skin is like under hair.
         Paint {
-            colour: look.skin,
+            colour: photo.unwrap_or(look.skin),
             gloss: 0.04,
             sharpness: 18.0,
             open: 1.0,
             class: Class::Skin,
         }
     } else {
-        skin(rest, look, fine)
+        skin(rest, look, photo, fine)
     };
     let round = rest[0].atan2(rest[2] - 0.3);
     let strand = noise([round * 60.0, rest[1] * 9.0, rest[2] * 9.0], seed ^ 2);
@@ -116,7 +117,7 @@ pub(crate) fn body(rest: Vec3, look: &Look) -> Paint {
     }
 }
 
-fn skin(rest: Vec3, look: &Look, fine: f32) -> Paint {
+fn skin(rest: Vec3, look: &Look, photo: Option<Vec3>, fine: f32) -> Paint {
     let seed = look.noise_seed;
     let [x, y, z] = [rest[0].abs(), rest[1], rest[2]];
     let front = smooth(0.9, 1.2, z);
@@ -133,8 +134,14 @@ fn skin(rest: Vec3, look: &Look, fine: f32) -> Paint {
         [colour[0] * 1.06, colour[1] * 0.72, colour[2] * 0.7],
         red.min(1.0),
     );
+    // A photograph has its own blood, shade and lips, but less detail than skin that is made.
+    if let Some(photo) = photo {
+        colour = scale(photo, 1.0 + 0.1 * (fine - 0.5) + 0.06 * middle);
+    }
     let socket = front * smooth(0.2, 0.05, ((x - 0.31) * 0.9).hypot(y - 7.26));
-    colour = scale(colour, 1.0 - 0.16 * socket);
+    if photo.is_none() {
+        colour = scale(colour, 1.0 - 0.16 * socket);
+    }
     if look.stubble > 0.0 {
         let beard = smooth(6.85, 6.6, y + 0.25 * (0.5 - x).max(0.0))
             * smooth(6.0, 6.25, y)
@@ -171,7 +178,8 @@ fn skin(rest: Vec3, look: &Look, fine: f32) -> Paint {
     );
     if lip > 0.0 {
         let lines = 0.85 + 0.3 * noise([rest[0] * 70.0, y * 8.0, 0.0], seed ^ 7);
-        colour = mix(colour, scale(look.lips, lines), lip);
+        let own = if photo.is_some() { 0.35 } else { 1.0 };
+        colour = mix(colour, scale(look.lips, lines), own * lip);
     }
     let brow_colour = std::array::from_fn(|k| (0.7 * look.hair[k]).min(0.4 * look.skin[k]));
     colour = mix(colour, brow_colour, 0.9 * brow);

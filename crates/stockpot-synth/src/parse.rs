@@ -9,13 +9,13 @@ use crate::vec3::Vec3;
 /// Larger texts are refused; the base mesh has 1.7 MB, the largest target 0.5 MB.
 const MAX_TEXT_BYTES: u64 = 16 << 20;
 /// More vertices than this are refused; the base mesh has 19,158.
-const MAX_VERTICES: usize = 200_000;
+pub(crate) const MAX_VERTICES: usize = 200_000;
 
-/// A polygon with the place of its first corner in the texture plane.
+/// A polygon: numbers of its vertices, and of their places in the texture plane if all have one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Polygon {
     pub(crate) corners: Vec<usize>,
-    pub(crate) texture: Option<[f32; 2]>,
+    pub(crate) texture: Vec<usize>,
     pub(crate) group: usize,
 }
 
@@ -23,6 +23,8 @@ pub(crate) struct Polygon {
 #[derive(Debug, Default)]
 pub(crate) struct Obj {
     pub(crate) vertices: Vec<Vec3>,
+    /// Places in the texture plane: u to the right, v up, the picture from 0 to 1.
+    pub(crate) texture: Vec<[f32; 2]>,
     pub(crate) polygons: Vec<Polygon>,
     pub(crate) groups: Vec<String>,
 }
@@ -75,7 +77,7 @@ pub(crate) fn member(archive: &mut Archive<'_>, name: &str) -> Result<Vec<u8>, E
     Ok(bytes)
 }
 
-fn numbers<const N: usize>(words: &mut std::str::SplitWhitespace) -> Option<[f32; N]> {
+pub(crate) fn numbers<const N: usize>(words: &mut std::str::SplitWhitespace) -> Option<[f32; N]> {
     let mut out = [0.0f32; N];
     for value in &mut out {
         *value = words.next()?.parse().ok().filter(|v: &f32| v.is_finite())?;
@@ -87,7 +89,6 @@ fn numbers<const N: usize>(words: &mut std::str::SplitWhitespace) -> Option<[f32
 pub(crate) fn obj(bytes: &[u8], name: &str) -> Result<Obj, Error> {
     let text = text_of(bytes, name)?;
     let mut mesh = Obj::default();
-    let mut texture: Vec<[f32; 2]> = Vec::new();
     let mut group = 0;
     for (at, line) in text.lines().enumerate() {
         let mut words = line.split_whitespace();
@@ -99,14 +100,14 @@ pub(crate) fn obj(bytes: &[u8], name: &str) -> Result<Obj, Error> {
             }
             Some("vt") => {
                 let v = numbers(&mut words).ok_or_else(|| bad("a `vt` needs two numbers"))?;
-                texture.push(v);
+                mesh.texture.push(v);
             }
             Some("g") => {
                 group = mesh.groups.len();
                 mesh.groups.push(words.next().unwrap_or_default().into());
             }
             Some("f") => {
-                let polygon = polygon(words, &mesh, &texture, group).ok_or_else(|| {
+                let polygon = polygon(words, &mesh, group).ok_or_else(|| {
                     bad("a face needs 3 to 8 corners among the vertices before it")
                 })?;
                 mesh.polygons.push(polygon);
@@ -116,7 +117,7 @@ pub(crate) fn obj(bytes: &[u8], name: &str) -> Result<Obj, Error> {
         if mesh
             .vertices
             .len()
-            .max(texture.len())
+            .max(mesh.texture.len())
             .max(mesh.polygons.len())
             > MAX_VERTICES
         {
@@ -126,30 +127,27 @@ pub(crate) fn obj(bytes: &[u8], name: &str) -> Result<Obj, Error> {
     Ok(mesh)
 }
 
-fn polygon(
-    words: std::str::SplitWhitespace,
-    mesh: &Obj,
-    texture: &[[f32; 2]],
-    group: usize,
-) -> Option<Polygon> {
-    let mut corners = Vec::new();
-    let mut first_texture = None;
+fn polygon(words: std::str::SplitWhitespace, mesh: &Obj, group: usize) -> Option<Polygon> {
+    let (mut corners, mut texture) = (Vec::new(), Vec::new());
     for word in words {
         let mut parts = word.split('/');
         let corner = parts.next()?.parse::<usize>().ok()?.checked_sub(1)?;
         if corner >= mesh.vertices.len() || corners.len() == 8 {
             return None;
         }
-        if corners.is_empty()
-            && let Some(index) = parts.next().filter(|s| !s.is_empty())
-        {
-            first_texture = Some(*texture.get(index.parse::<usize>().ok()?.checked_sub(1)?)?);
+        if let Some(index) = parts.next().filter(|s| !s.is_empty()) {
+            let index = index.parse::<usize>().ok()?.checked_sub(1)?;
+            texture.push(index);
+            mesh.texture.get(index)?;
         }
         corners.push(corner);
     }
+    if texture.len() != corners.len() {
+        texture.clear();
+    }
     (corners.len() >= 3).then_some(Polygon {
         corners,
-        texture: first_texture,
+        texture,
         group,
     })
 }
@@ -185,8 +183,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    const MESH: &str =
-        "# a square\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 .5\nvt .25 .5\ng body\nf 1/1 2/1 3/1 4/1\n";
+    const MESH: &str = "# a square\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 .5\nvt .25 .5\ng body\nf 1/1 2/1 3/1 4/1\nf 1/1 2 3\n";
 
     #[test]
     fn a_mesh_is_read() {
@@ -194,7 +191,9 @@ mod tests {
         assert_eq!(mesh.vertices[3], [0.0, 1.0, 0.5]);
         assert_eq!(mesh.groups, ["body"]);
         assert_eq!(mesh.polygons[0].corners, [0, 1, 2, 3]);
-        assert_eq!(mesh.polygons[0].texture, Some([0.25, 0.5]));
+        assert_eq!(mesh.texture, [[0.25, 0.5]]);
+        assert_eq!(mesh.polygons[0].texture, [0; 4]);
+        assert_eq!(mesh.polygons[1].texture, [0usize; 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::hair::{self, HairKind};
 use crate::parse::Move;
 use crate::scene::Part;
 use crate::vec3::{Vec3, add, mix, scale, smooth, sub, unit};
+use crate::worn::Worn;
 
 /// Standard deviation of the weight of an axis; 1 is the most that its makers meant.
 const STRENGTH: f32 = 0.38;
@@ -24,6 +25,8 @@ pub struct Person {
     /// How open each vertex is to its surroundings, 0 to 1.
     pub(crate) open: Vec<f32>,
     pub(crate) look: Look,
+    /// What it takes from photographs.
+    pub(crate) worn: Worn,
     /// What is drawn besides the base mesh.
     pub(crate) parts: Vec<Part>,
 }
@@ -51,6 +54,7 @@ impl Person {
     pub fn new(data: &HeadData, seed: u64) -> Self {
         let mut rng = Rng::stream(seed, "person shape", 0);
         let mut neutral = data.rest.clone();
+        neutral.extend(&data.helpers);
         let origin = rng.below(3);
         let second = rng.below(3);
         let share = rng.range(0.75, 1.15);
@@ -83,15 +87,23 @@ impl Person {
         };
         both(&data.axes, STRENGTH, &mut rng, &mut neutral);
         both(&data.asymmetries, ASYMMETRY, &mut rng, &mut neutral);
-        let look = Look::new(seed, origin, sex, age);
-        wear(data, &look, &mut neutral);
-        let parts = hair::parts(data, &neutral, &look, seed);
+        let mut look = Look::new(seed, origin, sex, age);
+        let photos = data.photos.as_ref();
+        let worn = photos.map(|p| Worn::new(p, seed, sex, age, &mut look));
+        let worn = worn.unwrap_or_default();
+        wear(data, &look, worn.has_hair(), &mut neutral);
+        let mut parts = worn.parts(data, &neutral, &look);
+        neutral.truncate(data.rest.len());
+        if !worn.has_hair() {
+            parts.extend(hair::parts(data, &neutral, &look, seed));
+        }
         let open = crate::scene::openness(data, &neutral);
         Self {
             seed,
             neutral,
             open,
             look,
+            worn,
             parts,
         }
     }
@@ -131,8 +143,13 @@ pub(crate) fn apply(vertices: &mut [Vec3], moves: &[Move], weight: f32) {
     }
 }
 
-/// Moves the scalp out by the thickness of its hair's roots and the shoulders by that of the cloth.
-fn wear(data: &HeadData, look: &Look, vertices: &mut [Vec3]) {
+/// Moves the scalp out by the thickness of its hair's roots, which photographed hair has not, and the
+/// shoulders by that of the cloth.
+fn wear(data: &HeadData, look: &Look, photographed: bool, vertices: &mut [Vec3]) {
+    let depth_dm = match photographed {
+        true => 0.0,
+        false => look.hair_kind.root_depth_dm(),
+    };
     let mut used = vec![false; vertices.len()];
     for triangle in data.triangles.iter().filter(|t| t.class == Class::Skin) {
         triangle
@@ -143,7 +160,7 @@ fn wear(data: &HeadData, look: &Look, vertices: &mut [Vec3]) {
     for ((rest, out), _) in data.rest.iter().zip(vertices).zip(used).filter(|v| v.1) {
         let inside = smooth(0.0, 0.2, hair::on_scalp(*rest, look));
         let away = unit(sub(*rest, [0.0, 7.45, 0.4]));
-        *out = add(*out, scale(away, inside * look.hair_kind.root_depth_dm()));
+        *out = add(*out, scale(away, inside * depth_dm));
         let cloth = below_neckline(*rest);
         let outwards = unit([rest[0], 0.3, rest[2] - 0.2]);
         *out = add(*out, scale(outwards, 0.09 * smooth(-0.01, 0.05, cloth)));

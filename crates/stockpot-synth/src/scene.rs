@@ -6,11 +6,13 @@
 use rayon::prelude::*;
 
 use crate::assets::{Class, HeadData};
+use crate::mhclo::{self, Lean};
 use crate::performance::Moment;
 use crate::person::{Person, apply};
 use crate::shadow::{self, Shadow};
 use crate::strand::Strand;
 use crate::vec3::{Vec3, add, cross, dot, mix, scale, smooth, sub, turned, unit};
+use crate::worn::Laid;
 
 /// A mesh of its own on or before a person.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub(crate) enum Bind {
     Body,
     /// Share of the head's turn for each point, 0 to 1.
     Shares(Vec<f32>),
+    /// Turns with the head and follows the face: on which of its vertices each point leans.
+    Leans { leans: Vec<Lean>, stretch: Vec3 },
 }
 
 /// How a part looks.
@@ -45,6 +49,8 @@ pub(crate) enum Bind {
 pub(crate) enum Surface {
     /// Many thin strands on a card, see [`Strand`].
     Strand(Strand),
+    /// A photograph of hairs, see [`Laid`].
+    Laid(Laid),
     /// One colour (linear light), strength and exponent of the highlight.
     Plain {
         colour: Vec3,
@@ -63,13 +69,18 @@ impl Surface {
 
     /// Whether light is kept from what is behind.
     pub(crate) fn throws_shadow(&self) -> bool {
-        !matches!(self, Self::Glass { .. })
+        match self {
+            Self::Glass { .. } => false,
+            Self::Laid(laid) => laid.throws_shadow,
+            Self::Strand(_) | Self::Plain { .. } => true,
+        }
     }
 
-    /// Share of a sample at `uv` that is covered.
-    pub(crate) fn cover(&self, uv: [f32; 2]) -> f32 {
+    /// Share of a sample at `uv` that is covered, in a picture whose pixels are `pixel_dm` wide.
+    pub(crate) fn cover(&self, uv: [f32; 2], pixel_dm: f32) -> f32 {
         match self {
             Self::Strand(strand) => strand.cover(uv),
+            Self::Laid(laid) => laid.cover(uv, pixel_dm),
             Self::Plain { .. } => 1.0,
             Self::Glass { alpha, .. } => *alpha,
         }
@@ -157,8 +168,13 @@ pub(crate) fn pose<'a>(
     let parts: Vec<&Part> = person.parts.iter().chain(held).collect();
     for (number, part) in (1u16..).zip(&parts) {
         let first = points.len() as u32;
+        let leaning = match &part.bind {
+            Bind::Leans { leans, stretch } => mhclo::fitted(leans, &moved, *stretch),
+            _ => Vec::new(),
+        };
         for (i, point) in part.points.iter().enumerate() {
             points.push(match &part.bind {
+                Bind::Leans { .. } => placed(leaning.get(i).copied().unwrap_or(*point), 1.0),
                 Bind::Head => placed(*point, 1.0),
                 Bind::Body => placed(*point, 0.0),
                 Bind::Shares(shares) => placed(*point, shares.get(i).copied().unwrap_or(0.0)),

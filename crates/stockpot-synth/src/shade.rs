@@ -32,6 +32,8 @@ pub(crate) struct Shader<'a> {
     pub(crate) posed: &'a Posed<'a>,
     /// One for each light.
     pub(crate) shadows: Vec<Shadow>,
+    /// Width of a pixel where the face is, in decimetres.
+    pub(crate) pixel_dm: f32,
 }
 
 /// A place that light falls on.
@@ -95,7 +97,7 @@ impl Shader<'_> {
             if !matches!(facet.class, Class::Mouth | Class::Teeth) {
                 site.open = open[0];
             }
-            return self.base(facet.class, rest, normal, site);
+            return self.base(facet.class, rest, self.photo(spots), normal, site);
         };
         let paint = |colour, gloss, sharpness| Paint {
             colour,
@@ -118,6 +120,18 @@ impl Shader<'_> {
                 // Cards lie every way; together they are round like the head they cover.
                 let round = unit(sub(point, posed.skull));
                 let normal = unit(add(scale(facing(normal, view), 0.4), round));
+                self.fibre(paint, unit(along), normal, site)
+            }
+            Surface::Laid(laid) => {
+                let [u, v, _] = mean(&|s| {
+                    let [u, v] = self.uv(s);
+                    [u, v, 0.0]
+                });
+                let paint = paint(laid.colour([u, v], self.pixel_dm), laid.gloss, 20.0);
+                let base = posed.base as u32;
+                let along = mean(&|s| blend(&posed.along, corners(s).map(|i| i - base), s.shares));
+                let round = unit(sub(point, posed.skull));
+                let normal = unit(add(facing(normal, view), round));
                 self.fibre(paint, unit(along), normal, site)
             }
             Surface::Plain {
@@ -143,12 +157,42 @@ impl Shader<'_> {
         }
     }
 
+    /// What a photograph says about `spots` of the base mesh, if the person has one.
+    fn photo(&self, spots: &[Spot]) -> Option<Vec3> {
+        let skin = self.person.worn.skin.as_ref()?;
+        let first = self.data.triangles.get(spots[0].triangle as usize)?;
+        if first.class != Class::Skin {
+            return None;
+        }
+        let place = |s: &Spot| -> [f32; 2] {
+            let texture = self.data.texture[s.triangle as usize];
+            std::array::from_fn(|k| (0..3).map(|i| texture[i][k] * s.shares[i]).sum())
+        };
+        // Spots beyond a seam of the photograph lie far away in it.
+        let first = place(&spots[0]);
+        let (mut sum, mut n) = ([0.0; 2], 0.0);
+        for at in spots.iter().map(place) {
+            if (at[0] - first[0]).abs().max((at[1] - first[1]).abs()) < 0.02 {
+                sum = [sum[0] + at[0], sum[1] + at[1]];
+                n += 1.0;
+            }
+        }
+        Some(skin.colour(sum.map(|v| v / n), self.pixel_dm))
+    }
+
     /// The base mesh.
-    fn base(&self, class: Class, rest: Vec3, normal: Vec3, site: Site) -> Shaded {
+    fn base(
+        &self,
+        class: Class,
+        rest: Vec3,
+        photo: Option<Vec3>,
+        normal: Vec3,
+        site: Site,
+    ) -> Shaded {
         let look = &self.person.look;
         let mut normal = normal;
         let paint = match class {
-            Class::Skin => paint::body(rest, look),
+            Class::Skin => paint::body(rest, look, photo),
             Class::Eyes => {
                 let direction = paint::eye_direction(rest, &self.posed.eyes);
                 let turned = turned(direction, self.moment.turn_rad);
