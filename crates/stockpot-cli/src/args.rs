@@ -388,6 +388,9 @@ pub(crate) struct DemoArgs {
     /// How long to train
     #[arg(long, value_name = "M", default_value_t = 4.0, allow_negative_numbers = true, value_parser = positive::<f64>)]
     pub(crate) minutes: f64,
+    /// Photographed CC0 skins and hair for the people: a folder of MakeHuman's assets
+    #[arg(long, value_name = "DIR")]
+    pub(crate) assets: Option<PathBuf>,
     /// A few frames and steps only, to see that everything runs
     #[arg(long, hide = true)]
     pub(crate) tiny: bool,

@@ -5,6 +5,7 @@
 mod compat;
 mod library;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -259,6 +260,7 @@ fn demo(session: &Session<'_>, args: DemoArgs) -> Result<ExitCode, Failure> {
         out: args.out,
         minutes: args.minutes,
         tiny: args.tiny,
+        assets: args.assets,
         command: environment::command_line(),
     };
     session.job(|ctx| demo::run(ctx, &settings))
@@ -286,12 +288,12 @@ fn eval(session: &Session<'_>, args: EvalArgs) -> Result<ExitCode, Failure> {
             let settings = clips::Settings {
                 clips,
                 consent: consent.into(),
-                bench: bench_settings(bench, 1, Vec::new()),
+                bench: bench_settings(bench, 1, Vec::new(), None),
             };
             session.measured(|ctx| clips::run(ctx, &settings))?
         }
         None => {
-            let settings = bench_settings(args.bench, args.seeds, args.tracks);
+            let settings = bench_settings(args.bench, args.seeds, args.tracks, args.assets);
             session.measured(|ctx| bench::run(ctx, &settings))?
         }
     };
@@ -326,6 +328,7 @@ fn make_stock(session: &Session<'_>, command: StockCommand) -> Result<ExitCode, 
         steps,
         batch,
         from,
+        assets,
         work,
         output,
     } = command;
@@ -336,6 +339,7 @@ fn make_stock(session: &Session<'_>, command: StockCommand) -> Result<ExitCode, 
             steps,
             batch: batch as usize,
             from,
+            assets,
             work,
             out: output,
         };
@@ -343,7 +347,12 @@ fn make_stock(session: &Session<'_>, command: StockCommand) -> Result<ExitCode, 
     })
 }
 
-fn bench_settings(args: BenchArgs, seeds: u32, tracks: Vec<String>) -> bench::Settings {
+fn bench_settings(
+    args: BenchArgs,
+    seeds: u32,
+    tracks: Vec<String>,
+    assets: Option<PathBuf>,
+) -> bench::Settings {
     bench::Settings {
         effort: match (args.tiny, args.quick) {
             (true, _) => Effort::Tiny,
@@ -352,6 +361,7 @@ fn bench_settings(args: BenchArgs, seeds: u32, tracks: Vec<String>) -> bench::Se
         },
         seeds,
         tracks,
+        assets,
         out: args.output,
         command: environment::command_line(),
     }

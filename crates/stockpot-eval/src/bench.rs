@@ -50,6 +50,8 @@ pub struct Settings {
     pub seeds: u32,
     /// Tracks by number, such as `T2`; all without any.
     pub tracks: Vec<String>,
+    /// A folder of photographed skins and hair for the people; all are drawn by code without.
+    pub assets: Option<PathBuf>,
     /// Where `eval.json` and `eval.html` go; nowhere without.
     pub out: Option<PathBuf>,
     /// The command as typed, for the record.
@@ -119,13 +121,15 @@ pub struct World {
 }
 
 impl World {
-    /// A world with an empty library in a temporary folder, which goes when the world goes.
+    /// A world with an empty library in a temporary folder, which goes when the world goes; `assets` is
+    /// a folder of photographed skins and hair.
     ///
     /// # Errors
-    /// If the face models or head data are not installed, or the folder cannot be made.
-    pub fn open(ctx: &Context, effort: Effort) -> Result<Self, JobError> {
+    /// If the face models or head data are not installed, `assets` cannot be used, or the folder cannot
+    /// be made.
+    pub fn open(ctx: &Context, effort: Effort, assets: Option<&Path>) -> Result<Self, JobError> {
         let models = FaceModels::load(&ctx.models_dir)?;
-        let head = sets::head_data(&ctx.models_dir)?;
+        let head = sets::head_data(ctx, assets)?;
         let (work, ctx) = own_library(ctx)?;
         Ok(Self {
             cast: Cast { seed: ctx.seed },
@@ -264,7 +268,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             seed,
             ..ctx.clone()
         };
-        let mut world = World::open(&own, settings.effort)?;
+        let mut world = World::open(&own, settings.effort, settings.assets.as_deref())?;
         if settings.seeds > 1 {
             world.info(format!("seed {seed}, {} of {}", number + 1, settings.seeds));
         }

@@ -16,13 +16,13 @@ use serde::Serialize;
 use stockpot_core::image::Size;
 use stockpot_core::{PersonName, Progress, Rng, picture};
 use stockpot_faces::FaceModels;
-use stockpot_faces::models::head_package;
 use stockpot_jobs::person::ConsentFrom;
 use stockpot_jobs::{Context, JobError, extract, init, person, swap, train};
 use stockpot_synth::Person;
 use stockpot_synth::assets::HeadData;
 
 use crate::bench::{cannot, machine};
+use crate::sets::head_data;
 use clips::Script;
 pub use compare::Figures;
 
@@ -46,6 +46,8 @@ pub struct Settings {
     pub minutes: f64,
     /// A few frames and steps only, to see that everything runs.
     pub tiny: bool,
+    /// A folder of photographed skins and hair for the two; all is drawn by code without.
+    pub assets: Option<PathBuf>,
     /// The command as typed, for the record.
     pub command: String,
 }
@@ -127,8 +129,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     };
     stage.claim_folder()?;
     let models = FaceModels::load(&ctx.models_dir)?;
-    let head = HeadData::from_package(&head_package(&ctx.models_dir)?)
-        .map_err(|e| JobError::failed(e.to_string()))?;
+    let head = head_data(ctx, settings.assets.as_deref())?;
     let names = ["a", "b"].map(str::parse::<PersonName>);
     let [Ok(a), Ok(b)] = names else {
         return Err(JobError::failed("The names `a` and `b` cannot be used"));
@@ -195,7 +196,12 @@ impl Stage<'_> {
     fn claim_folder(&self) -> Result<(), JobError> {
         let out = &self.settings.out;
         let mark = self.path("demo.txt");
-        let wanted = format!("stockpot demo, seed {}\n", self.ctx.seed);
+        let photographed = self
+            .settings
+            .assets
+            .as_ref()
+            .map_or("", |_| ", photographed");
+        let wanted = format!("stockpot demo, seed {}{photographed}\n", self.ctx.seed);
         match std::fs::read_to_string(&mark) {
             Ok(found) if found == wanted => return Ok(()),
             Ok(found) => {

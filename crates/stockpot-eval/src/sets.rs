@@ -13,11 +13,11 @@ use stockpot_core::face::fill_polygon;
 use stockpot_core::image::{Gray8, Rgb8, Size};
 use stockpot_core::{Area, FaceLandmarks, PersonName, Progress, Rng};
 use stockpot_jobs::person::ConsentFrom;
-use stockpot_jobs::{JobError, analyse, extract};
+use stockpot_jobs::{Context, JobError, analyse, extract};
 use stockpot_media::{ALL_FRAMES, ClipWriter, FrameRate, OutputSettings, open_direct};
 use stockpot_model::{Family, Params};
 use stockpot_synth::assets::{Class, HeadData};
-use stockpot_synth::{Drawn, Moment, Performance, Person, draw};
+use stockpot_synth::{Drawn, Moment, Performance, Person, Photos, draw};
 
 use crate::bench::{Effort, World};
 use crate::trained;
@@ -87,14 +87,38 @@ impl Cast {
     }
 }
 
-/// The data of all heads, from the installed package.
+/// The data of all heads, from the installed package, with photographed skins and hair from the
+/// folder `assets` if there is one. Says what of it is used.
 ///
 /// # Errors
-/// If it is not installed or damaged.
-pub fn head_data(models_dir: &Path) -> Result<HeadData, JobError> {
-    let package = stockpot_faces::models::head_package(models_dir)?;
-    HeadData::from_package(&package)
-        .map_err(|e| JobError::failed(format!("The head data cannot be used: {e}")))
+/// If the package is not installed or damaged, or the folder cannot be used.
+pub fn head_data(ctx: &Context, assets: Option<&Path>) -> Result<HeadData, JobError> {
+    let package = stockpot_faces::models::head_package(&ctx.models_dir)?;
+    let head = HeadData::from_package(&package)
+        .map_err(|e| JobError::failed(format!("The head data cannot be used: {e}")))?;
+    let Some(folder) = assets else {
+        return Ok(head);
+    };
+    let photos = Photos::open(folder).map_err(|e| {
+        let cause = std::error::Error::source(&e).map(|s| format!(": {s}"));
+        let error = JobError::usage(format!("{e}{}", cause.unwrap_or_default()));
+        match e.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    })?;
+    let head = head.with_photos(photos);
+    let [skins, hairs, brows] = head.photos().map_or([0; 3], Photos::counts);
+    let used = format!(
+        "photographs from {}: {skins} skins, {hairs} hairs, {brows} brows",
+        folder.display()
+    );
+    ctx.progress.send(Progress::Info(used));
+    for line in head.photos().map_or(&[][..], Photos::passed_over) {
+        let line = format!("passed over in {}: {line}", folder.display());
+        ctx.progress.send(Progress::Info(line));
+    }
+    Ok(head)
 }
 
 /// How much is rendered and trained.

@@ -60,6 +60,8 @@ pub struct Settings {
     pub batch: usize,
     /// A stock to start from, instead of fresh weights.
     pub from: Option<PathBuf>,
+    /// A folder of photographed skins and hair for them; all are drawn by code without.
+    pub assets: Option<PathBuf>,
     /// Where faces and checkpoints are kept.
     pub work: PathBuf,
     /// The file to write.
@@ -110,7 +112,7 @@ pub fn make(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     })?;
     let work = &settings.work;
     std::fs::create_dir_all(work).map_err(|e| cannot("make the folder", work, &e))?;
-    let head = head_data(&ctx.models_dir)?;
+    let head = head_data(ctx, settings.assets.as_deref())?;
     let strangers = Strangers::open(ctx, &head, family, settings.people, work)?;
     let folder = work.join(family.to_string());
     let mut trainer = begin(ctx, settings, trunk, strangers.people, &folder)?;

@@ -72,7 +72,12 @@ pub(crate) fn clothes(bytes: &[u8], name: &str) -> Result<Clothes, Error> {
             out.leans.push(lean);
             continue;
         }
-        in_verts = first == "verts";
+        // Names may stand between `verts` and its lines; these have lines of another meaning.
+        in_verts = match first {
+            "verts" => true,
+            "delete_verts" | "weights" => false,
+            _ => in_verts,
+        };
         let axis = ["x_scale", "y_scale", "z_scale"].iter();
         if let Some(axis) = axis.into_iter().position(|n| *n == first) {
             let ruler = ruler(&mut words, number)
@@ -152,14 +157,14 @@ mod tests {
     use super::*;
 
     const FILE: &str = "# a note\nname a\ntag Short\ntag Male # x\nx_scale 0 1 2\nverts 0\n\
-        0 1 2 .5 .25 .25 0 1 0\n 2\nmaterial a.mhmat\n7 8\n";
+        material a.mhmat\n0 1 2 .5 .25 .25 0 1 0\n 2\ndelete_verts\n7 8\n";
 
     #[test]
     fn a_file_is_read_and_fitted() {
         let file = clothes(FILE.as_bytes(), "a.mhclo").unwrap();
         assert_eq!(file.tags, ["short", "male"]);
         assert_eq!(file.leans.len(), 2);
-        assert_eq!(file.leans[0].line, 7);
+        assert_eq!(file.leans[0].line, 8);
         let points = [[0.0; 3], [4.0, 0.0, 0.0], [0.0, 0.0, 8.0]];
         let stretch = stretch(&file.rulers, &points);
         assert_eq!(stretch, [2.0, 1.0, 1.0]);

@@ -16,6 +16,7 @@ use crate::Error;
 use crate::assets::{Class, HeadData};
 use crate::mhclo::{self, Lean, Ruler};
 use crate::parse;
+use crate::scene::eye_centres;
 use crate::texture::Texture;
 use crate::vec3::{Vec3, add, cross, dot, scale, sub};
 
@@ -100,15 +101,11 @@ impl Photos {
                 });
             } else if let Some(stem) = name.strip_suffix(".mhclo") {
                 let brows = stem.starts_with("eyebrow");
-                let pictures = if brows {
-                    vec![format!("{stem}.png")]
-                } else {
-                    vec![format!("{stem}_diffuse.png")]
-                };
+                let picture = format!("{stem}{}.png", if brows { "" } else { "_diffuse" });
                 // Eyes, lashes, teeth and tongues have no such picture, and are drawn by code.
-                let Some(picture) = pictures.iter().find(|p| names.contains(*p)) else {
+                if !names.contains(&picture) {
                     continue;
-                };
+                }
                 let obj = format!("{stem}.obj");
                 if !names.contains(&obj) {
                     out.pass_over(name, "its mesh is not there");
@@ -123,7 +120,7 @@ impl Photos {
                     out.pass_over(name, "there are 64 of its kind already");
                     continue;
                 }
-                let file = MeshFile::open(folder, stem, &obj, picture)?;
+                let file = MeshFile::open(folder, stem, &obj, &picture)?;
                 all.push(Arc::new(file));
             }
         }
@@ -157,7 +154,16 @@ impl Photos {
         let kept: BTreeMap<u32, u32> = data.numbers.iter().copied().zip(0u32..).collect();
         let drawn = data.rest.len() as u32;
         let all = std::mem::take(&mut self.hairs);
-        self.hairs = self.laid(all, |i| kept.get(&i).copied());
+        let all = self.laid(all, |i| kept.get(&i).copied());
+        let points: Vec<Vec3> = data.rest.iter().chain(&data.helpers).copied().collect();
+        let eyes = eye_centres(data, &data.rest);
+        for hair in all {
+            if hair.hides(&eyes, &points) {
+                self.pass_over(&format!("{}.mhclo", hair.name), "it hides an eye");
+            } else {
+                self.hairs.push(hair);
+            }
+        }
         let all = std::mem::take(&mut self.brows);
         // Brows move with the face, so they lean on what is drawn of it.
         self.brows = self.laid(all, |i| kept.get(&i).copied().filter(|i| *i < drawn));
@@ -244,6 +250,24 @@ impl MeshFile {
         })
     }
 
+    /// Whether it covers one of the `eyes` of a head with these `points`, seen from the front.
+    fn hides(&self, eyes: &[Vec3], points: &[Vec3]) -> bool {
+        let fitted = mhclo::fitted(&self.leans, points, mhclo::stretch(&self.rulers, points));
+        let covered = |[x, y, z]: Vec3| {
+            self.triangles.iter().any(|triangle| {
+                let corners = triangle.map(|i| fitted[i as usize]);
+                let Some(shares) = shares_at(corners, [x, y]) else {
+                    return false;
+                };
+                let uv = triangle.map(|i| self.uv[i as usize]);
+                let sum = |of: [f32; 3]| (0..3).map(|i| of[i] * shares[i]).sum::<f32>();
+                let place = [0, 1].map(|k| sum(uv.map(|c| c[k])));
+                sum(corners.map(|c| c[2])) > z && self.texture.alpha(place, 1.0) > 0.5
+            })
+        };
+        eyes.iter().any(|eye| covered(*eye))
+    }
+
     /// The same by numbers of kept vertices, or the first line that leans on another.
     fn laid(&self, kept: impl Fn(u32) -> Option<u32>) -> Result<Self, u32> {
         let mut out = Self {
@@ -303,7 +327,7 @@ impl Face {
         let colours: Vec<Vec3> = self
             .places
             .iter()
-            .map(|uv| texture.sample(*uv, 2.0).colour)
+            .map(|uv| texture.sample(*uv, 2.0))
             .collect();
         std::array::from_fn(|k| {
             let mut values: Vec<f32> = colours.iter().map(|c| c[k]).collect();
@@ -311,6 +335,15 @@ impl Face {
             values.get(values.len() / 2).copied().unwrap_or_default()
         })
     }
+}
+
+/// Shares of the corners of a triangle at a place before it, if it is hit from the front or back.
+fn shares_at([a, b, c]: [Vec3; 3], [x, y]: [f32; 2]) -> Option<Vec3> {
+    let side = |p: Vec3, q: Vec3| (q[0] - p[0]) * (y - p[1]) - (q[1] - p[1]) * (x - p[0]);
+    let shares = [side(b, c), side(c, a), side(a, b)];
+    let sum: f32 = shares.iter().sum();
+    let shares = shares.map(|s| s / sum);
+    shares.iter().all(|s| *s >= 0.0).then_some(shares)
 }
 
 /// Twice the area of a triangle of the texture plane.
@@ -394,6 +427,8 @@ fn in_folder(error: Error, folder: &Path) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Moment, Person, draw};
+    use stockpot_core::image::Size;
 
     #[test]
     fn names_say_what_a_skin_is() {
@@ -413,5 +448,167 @@ mod tests {
         ] {
             assert_eq!(skin_of(name), None, "{name}");
         }
+    }
+
+    fn write(folder: &Path, name: &str, bytes: &[u8]) {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+
+    fn plain(colour: [u8; 4]) -> Vec<u8> {
+        let mut picture = stockpot_core::image::Rgba8::new(Size::square(8));
+        for y in 0..8 {
+            for x in 0..8 {
+                picture.set_pixel(x, y, colour);
+            }
+        }
+        picture::rgba_to_png(&picture).unwrap()
+    }
+
+    const MESH: &[u8] = b"v 0 0 0\nv 0 0 0\nv 0 0 0\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\n";
+
+    /// Skins of both sexes and of three tones, hair and brows, all for the stand-in head.
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (tone, colour) in [
+            ("light", [224, 170, 150, 255]),
+            ("dark", [120, 80, 60, 255]),
+        ] {
+            for sex in ["male", "female"] {
+                let name = format!("young_{tone}skinned_{sex}_diffuse.png");
+                write(dir.path(), &name, &plain(colour));
+            }
+        }
+        // On the crown, a decimetre above the skin.
+        let hair = "tag Short\nx_scale 0 400 1\nverts 0\n33 34 35 1 0 0 0 .5 0\n\
+            41 42 43 1 0 0 0 .5 0\n49 50 51 1 0 0 0 .5 0\n";
+        write(dir.path(), "short.mhclo", hair.as_bytes());
+        write(dir.path(), "short.obj", MESH);
+        write(dir.path(), "short_diffuse.png", &plain([90, 60, 40, 200]));
+        write(dir.path(), "eyebrow1.mhclo", b"verts 0\n320\n321\n353\n");
+        write(dir.path(), "eyebrow1.obj", MESH);
+        write(dir.path(), "eyebrow1.png", &plain([0, 0, 0, 120]));
+        write(dir.path(), "README", b"not an asset");
+        dir
+    }
+
+    #[test]
+    fn a_folder_is_read_and_worn_by_some() {
+        let dir = folder();
+        let photos = Photos::open(dir.path()).unwrap();
+        assert_eq!(photos.counts(), [4, 1, 1]);
+        assert_eq!(photos.passed_over().len(), 0);
+        let bare = HeadData::stand_in();
+        let data = HeadData::stand_in().with_photos(photos);
+        assert_eq!(data.photos().unwrap().counts(), [4, 1, 1]);
+        let mut worn = [0; 4];
+        for seed in 0..24 {
+            let (with, without) = (Person::new(&data, seed), Person::new(&bare, seed));
+            let same = Person::new(&data, seed);
+            assert_eq!(with.skin(), same.skin());
+            assert_eq!(with.parts.len(), same.parts.len());
+            assert_eq!(with.hair(), without.hair());
+            let drawn = |data: &HeadData, person: &Person| {
+                draw(data, person, &Moment::neutral(), Size::square(32)).unwrap()
+            };
+            let (a, b) = (drawn(&data, &with), drawn(&bare, &without));
+            let [skin, hair] = [with.worn.skin.is_some(), with.worn.has_hair()];
+            let brows = with.parts.iter().any(|p| p.class == Class::Brows);
+            worn[0] += usize::from(skin);
+            worn[1] += usize::from(hair);
+            worn[2] += usize::from(brows);
+            if skin {
+                assert_ne!(with.skin(), without.skin());
+                assert_ne!(a.rgb, b.rgb);
+            } else {
+                assert_eq!(with.skin(), without.skin());
+            }
+            if !(skin || hair || brows) {
+                worn[3] += 1;
+                assert_eq!(a.rgb, b.rgb);
+                assert_eq!(with.unlikeness(&without), 0.0);
+            }
+        }
+        assert!(worn.iter().all(|n| *n > 0), "{worn:?}");
+    }
+
+    #[test]
+    fn two_people_of_one_photograph_differ() {
+        let dir = folder();
+        let data = HeadData::stand_in().with_photos(Photos::open(dir.path()).unwrap());
+        let people = (0..64).map(|seed| Person::new(&data, seed));
+        let mut tones: Vec<[f32; 3]> = people
+            .filter(|p| p.worn.skin.is_some())
+            .map(|p| p.skin())
+            .collect();
+        let all = tones.len();
+        tones.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        tones.dedup();
+        assert!(all > 4);
+        assert_eq!(tones.len(), all);
+    }
+
+    #[test]
+    fn missing_pieces_are_no_error() {
+        let dir = folder();
+        std::fs::remove_file(dir.path().join("short.obj")).unwrap();
+        std::fs::remove_file(dir.path().join("eyebrow1.png")).unwrap();
+        write(dir.path(), "far.mhclo", b"verts 0\n1\n2\n19000\n");
+        write(dir.path(), "far.obj", MESH);
+        write(dir.path(), "far_diffuse.png", &plain([9; 4]));
+        let photos = Photos::open(dir.path()).unwrap();
+        assert_eq!(photos.counts(), [4, 1, 0]);
+        assert_eq!(photos.passed_over(), ["short.mhclo: its mesh is not there"]);
+        let data = HeadData::stand_in().with_photos(photos);
+        let photos = data.photos().unwrap();
+        assert_eq!(photos.counts(), [4, 0, 0]);
+        assert!(photos.passed_over()[1].starts_with("far.mhclo: line 4 "));
+        assert!(!Person::new(&data, 1).worn.has_hair());
+    }
+
+    #[test]
+    fn broken_files_are_named_with_their_line() {
+        let tried: [(&str, &[u8], &str); 6] = [
+            ("short.mhclo", b"verts 0\n1 2\n", "(line 2)"),
+            ("short.obj", b"v 0 0\n", "(line 1)"),
+            ("short.obj", b"v 0 0 0\n", "(line 0)"),
+            (
+                "short.obj",
+                b"v 0 0 0\nv 0 0 0\nv 0 0 0\nf 1 2 3\n",
+                "(line 0)",
+            ),
+            ("short_diffuse.png", b"no picture", "not a readable"),
+            ("old_male_diffuse.jpg", b"", "not a readable"),
+        ];
+        for (name, bytes, wanted) in tried {
+            let dir = folder();
+            write(dir.path(), name, bytes);
+            let error = Photos::open(dir.path()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(wanted) && text.contains(name), "{text}");
+            assert!(error.hint().is_some());
+        }
+        let empty = tempfile::tempdir().unwrap();
+        let error = Photos::open(empty.path()).unwrap_err().to_string();
+        assert!(error.contains("neither a skin"), "{error}");
+        assert!(Photos::open(&empty.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn hair_before_an_eye_is_seen() {
+        let dir = folder();
+        let photos = Photos::open(dir.path()).unwrap();
+        let points = [[-1.0, -1.0, 1.0], [3.0, -1.0, 1.0], [-1.0, 3.0, 1.0]];
+        let mut hair = photos.hairs[0].laid(|_| Some(0)).unwrap();
+        for (lean, on) in hair.leans.iter_mut().zip(0..) {
+            lean.on = [on; 3];
+            lean.offset = [0.0; 3];
+        }
+        assert!(hair.hides(&[[0.0, 0.0, 0.5]], &points));
+        assert!(!hair.hides(&[[0.0, 0.0, 1.5]], &points));
+        assert!(!hair.hides(&[[3.0, 3.0, 0.5]], &points));
+        hair.texture = Arc::new(Texture::new(stockpot_core::image::Rgba8::new(
+            Size::square(2),
+        )));
+        assert!(!hair.hides(&[[0.0, 0.0, 0.5]], &points));
     }
 }

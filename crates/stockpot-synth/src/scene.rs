@@ -114,6 +114,9 @@ pub(crate) struct Posed<'a> {
     pub(crate) eyes: [Vec3; 2],
 }
 
+/// How much nearer to the camera what leans on the face is drawn, as a share: some 3 mm.
+const LIFTED: f32 = 0.003;
+
 /// Middle of the skull on the base mesh.
 pub(crate) const SKULL: Vec3 = [0.0, 7.5, 0.35];
 
@@ -174,7 +177,11 @@ pub(crate) fn pose<'a>(
         };
         for (i, point) in part.points.iter().enumerate() {
             points.push(match &part.bind {
-                Bind::Leans { .. } => placed(leaning.get(i).copied().unwrap_or(*point), 1.0),
+                // Towards the camera, for they lie so close that skin between their corners covers them.
+                Bind::Leans { .. } => scale(
+                    placed(leaning.get(i).copied().unwrap_or(*point), 1.0),
+                    1.0 - LIFTED,
+                ),
                 Bind::Head => placed(*point, 1.0),
                 Bind::Body => placed(*point, 0.0),
                 Bind::Shares(shares) => placed(*point, shares.get(i).copied().unwrap_or(0.0)),

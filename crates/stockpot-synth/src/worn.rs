@@ -41,7 +41,7 @@ impl PhotoSkin {
     /// Colour in linear light at a place of the texture plane, for pixels of `pixel_dm` decimetres.
     pub(crate) fn colour(&self, uv: [f32; 2], pixel_dm: f32) -> Vec3 {
         let level = (self.texels_per_dm * pixel_dm).max(1e-6).log2();
-        let colour = self.texture.sample(uv, level).colour;
+        let colour = self.texture.sample(uv, level);
         std::array::from_fn(|k| colour[k] * self.tint[k])
     }
 }
@@ -73,7 +73,7 @@ impl Laid {
 
     /// Colour at `uv`: light and dark from the picture, the hue for the most part the person's.
     pub(crate) fn colour(&self, uv: [f32; 2], pixel_dm: f32) -> Vec3 {
-        let own = self.texture.sample(uv, self.level(pixel_dm)).colour;
+        let own = self.texture.sample(uv, self.level(pixel_dm));
         let light = (brightness(own) / self.brightness.max(1e-3)).min(3.0);
         // Dark places of a picture are rarely as dark as black hair has them.
         scale(self.colour, 0.25 + 0.75 * light)

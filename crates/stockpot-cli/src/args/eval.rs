@@ -16,6 +16,9 @@ pub(crate) struct EvalArgs {
     /// most
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) seeds: u32,
+    /// Photographed CC0 skins and hair for the people: a folder of MakeHuman's assets
+    #[arg(long, value_name = "DIR")]
+    pub(crate) assets: Option<PathBuf>,
     /// Only these tracks, such as T1,T2 [default: all]
     #[arg(long, value_name = "TRACKS", value_delimiter = ',')]
     pub(crate) tracks: Vec<String>,
@@ -68,6 +71,9 @@ pub(crate) enum StockCommand {
         /// Go on from this stock instead of from nothing
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
+        /// Photographed CC0 skins and hair for the people: a folder of MakeHuman's assets
+        #[arg(long, value_name = "DIR")]
+        assets: Option<PathBuf>,
         /// Where faces and checkpoints are kept
         #[arg(long, value_name = "DIR")]
         work: PathBuf,

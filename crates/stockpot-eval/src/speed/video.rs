@@ -52,7 +52,7 @@ pub struct Video {
 
 /// Measures both clips both ways, and feeding for every network on the faces found.
 pub(super) fn measure(ctx: &Context, plan: &Plan) -> Result<(Video, Vec<Feeding>), JobError> {
-    let world = World::open(ctx, Effort::Tiny)?;
+    let world = World::open(ctx, Effort::Tiny, None)?;
     let names = ["a", "b"].map(|n| n.parse::<PersonName>());
     let mut persons = Vec::new();
     for name in names {

@@ -40,7 +40,7 @@ pub(super) struct Strangers {
 }
 
 impl Strangers {
-    /// The faces in `folder`, drawn first if they are not there. `seed` decides who they are.
+    /// The faces in `folder`, drawn first if they are not there. The seed decides who they are.
     pub(super) fn open(
         ctx: &Context,
         head: &HeadData,
@@ -54,12 +54,25 @@ impl Strangers {
             .map_err(|e| JobError::failed(format!("A name cannot be used: {e}")))?;
         let faces = folder.join("faces");
         let source = SourceInfo {
-            name: format!("{people} strangers of seed {}", ctx.seed),
+            name: format!(
+                "{people} strangers of seed {}{}",
+                ctx.seed,
+                head.photos().map_or("", |_| ", photographed")
+            ),
             bytes: people as u64,
         };
         let known = faces.exists() && {
             let faceset = Faceset::open(&faces)?;
-            faceset.sources().iter().any(|s| s.info == source)
+            let sources = faceset.sources();
+            if let Some(other) = sources.iter().find(|s| s.info != source) {
+                return Err(JobError::usage(format!(
+                    "There are other people in {}: {}",
+                    faces.display(),
+                    other.info.name
+                ))
+                .with_hint("say another folder with `--work DIR`"));
+            }
+            !sources.is_empty()
         };
         if !known {
             film(ctx, head, people, &faces, &name, &source)?;
