@@ -501,7 +501,7 @@ mod tests {
         let data = HeadData::stand_in().with_photos(photos);
         assert_eq!(data.photos().unwrap().counts(), [4, 1, 1]);
         let mut worn = [0; 4];
-        for seed in 0..24 {
+        for seed in 0..96 {
             let (with, without) = (Person::new(&data, seed), Person::new(&bare, seed));
             let same = Person::new(&data, seed);
             assert_eq!(with.skin(), same.skin());
