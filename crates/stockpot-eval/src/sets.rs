@@ -108,9 +108,9 @@ pub fn head_data(ctx: &Context, assets: Option<&Path>) -> Result<HeadData, JobEr
         }
     })?;
     let head = head.with_photos(photos);
-    let [skins, hairs, brows] = head.photos().map_or([0; 3], Photos::counts);
+    let [skins, hairs] = head.photos().map_or([0; 2], Photos::counts);
     let used = format!(
-        "photographs from {}: {skins} skins, {hairs} hairs, {brows} brows",
+        "photographs from {}: {skins} skins, {hairs} hairs",
         folder.display()
     );
     ctx.progress.send(Progress::Info(used));

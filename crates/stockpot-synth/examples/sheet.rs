@@ -25,7 +25,7 @@ fn main() -> Result<(), Any> {
     if let Some(assets) = numbers.get(3) {
         data = data.with_photos(Photos::open(Path::new(assets))?);
         let photos = data.photos().ok_or("no photographs")?;
-        println!("{:?} skins, hairs and brows", photos.counts());
+        println!("{:?} skins and hairs", photos.counts());
         photos
             .passed_over()
             .iter()

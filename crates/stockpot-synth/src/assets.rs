@@ -373,7 +373,7 @@ impl HeadData {
         }
     }
 
-    /// The same head, whose people take skins, hair and brows of `photos` where these fit them. Shapes
+    /// The same head, whose people take skins and hair of `photos` where these fit them. Shapes
     /// and everything that is not photographed stay as they are.
     pub fn with_photos(mut self, photos: Photos) -> Self {
         self.photos = Some(photos.on(&self));

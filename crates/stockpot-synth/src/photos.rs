@@ -1,5 +1,5 @@
-//! Reads the optional asset folder: photographed skins, hair and brows, in the layout of MakeHuman's
-//! CC0 assets (`docs/formats/assets.md`).
+//! Reads the optional asset folder: photographed skins and hair, in the layout of MakeHuman's CC0
+//! assets (`docs/formats/assets.md`).
 //!
 //! What is there is used, what is missing is not asked for; what is there and broken is an error with
 //! file and line. Start with [`Photos::open`], then [`crate::assets::HeadData::with_photos`]. Knows
@@ -22,7 +22,7 @@ use crate::vec3::{Vec3, add, cross, dot, scale, sub};
 
 /// Folders with more files than this are refused: they are no asset folder.
 const MAX_FILES: usize = 4096;
-/// More skins, hairs or brows than this are passed over.
+/// More skins or hairs than this are passed over.
 const MAX_OF_A_KIND: usize = 64;
 /// Pictures wider or higher than this are refused; those of MakeHuman have 2048 px and less.
 const MAX_SIDE: u32 = 4096;
@@ -67,12 +67,11 @@ pub(crate) struct MeshFile {
     pub(crate) brightness: f32,
 }
 
-/// Photographed CC0 skins, hair and brows, read from a folder.
+/// Photographed CC0 skins and hair, read from a folder.
 #[derive(Debug, Default)]
 pub struct Photos {
     pub(crate) skins: Vec<SkinFile>,
     pub(crate) hairs: Vec<Arc<MeshFile>>,
-    pub(crate) brows: Vec<Arc<MeshFile>>,
     passed_over: Vec<String>,
 }
 
@@ -100,9 +99,8 @@ impl Photos {
                     texels_per_dm: 0.0,
                 });
             } else if let Some(stem) = name.strip_suffix(".mhclo") {
-                let brows = stem.starts_with("eyebrow");
-                let picture = format!("{stem}{}.png", if brows { "" } else { "_diffuse" });
-                // Eyes, lashes, teeth and tongues have no such picture, and are drawn by code.
+                let picture = format!("{stem}_diffuse.png");
+                // Eyes, lashes, brows, teeth and tongues have no such picture, and are drawn by code.
                 if !names.contains(&picture) {
                     continue;
                 }
@@ -111,17 +109,12 @@ impl Photos {
                     out.pass_over(name, "its mesh is not there");
                     continue;
                 }
-                let all = if brows {
-                    &mut out.brows
-                } else {
-                    &mut out.hairs
-                };
-                if all.len() == MAX_OF_A_KIND {
-                    out.pass_over(name, "there are 64 of its kind already");
+                if out.hairs.len() == MAX_OF_A_KIND {
+                    out.pass_over(name, "there are 64 hairs already");
                     continue;
                 }
                 let file = MeshFile::open(folder, stem, &obj, &picture)?;
-                all.push(Arc::new(file));
+                out.hairs.push(Arc::new(file));
             }
         }
         if out.skins.is_empty() && out.hairs.is_empty() {
@@ -135,9 +128,9 @@ impl Photos {
         Ok(out)
     }
 
-    /// Skins, hairs and brows that can be used.
-    pub fn counts(&self) -> [usize; 3] {
-        [self.skins.len(), self.hairs.len(), self.brows.len()]
+    /// Skins and hairs that can be used.
+    pub fn counts(&self) -> [usize; 2] {
+        [self.skins.len(), self.hairs.len()]
     }
 
     /// Files that were passed over, and why.
@@ -152,7 +145,6 @@ impl Photos {
     /// The same by the vertices of `data`: what leans on others is passed over.
     pub(crate) fn on(mut self, data: &HeadData) -> Self {
         let kept: BTreeMap<u32, u32> = data.numbers.iter().copied().zip(0u32..).collect();
-        let drawn = data.rest.len() as u32;
         let all = std::mem::take(&mut self.hairs);
         let all = self.laid(all, |i| kept.get(&i).copied());
         let points: Vec<Vec3> = data.rest.iter().chain(&data.helpers).copied().collect();
@@ -164,9 +156,6 @@ impl Photos {
                 self.hairs.push(hair);
             }
         }
-        let all = std::mem::take(&mut self.brows);
-        // Brows move with the face, so they lean on what is drawn of it.
-        self.brows = self.laid(all, |i| kept.get(&i).copied().filter(|i| *i < drawn));
         let face = Face::of(data);
         if face.places.is_empty() {
             for skin in std::mem::take(&mut self.skins) {
@@ -466,7 +455,7 @@ mod tests {
 
     const MESH: &[u8] = b"v 0 0 0\nv 0 0 0\nv 0 0 0\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\n";
 
-    /// Skins of both sexes and of three tones, hair and brows, all for the stand-in head.
+    /// Skins of both sexes and of two tones, and hair, all for the stand-in head.
     fn folder() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for (tone, colour) in [
@@ -484,9 +473,6 @@ mod tests {
         write(dir.path(), "short.mhclo", hair.as_bytes());
         write(dir.path(), "short.obj", MESH);
         write(dir.path(), "short_diffuse.png", &plain([90, 60, 40, 200]));
-        write(dir.path(), "eyebrow1.mhclo", b"verts 0\n320\n321\n353\n");
-        write(dir.path(), "eyebrow1.obj", MESH);
-        write(dir.path(), "eyebrow1.png", &plain([0, 0, 0, 120]));
         write(dir.path(), "README", b"not an asset");
         dir
     }
@@ -495,13 +481,13 @@ mod tests {
     fn a_folder_is_read_and_worn_by_some() {
         let dir = folder();
         let photos = Photos::open(dir.path()).unwrap();
-        assert_eq!(photos.counts(), [4, 1, 1]);
+        assert_eq!(photos.counts(), [4, 1]);
         assert_eq!(photos.passed_over().len(), 0);
         let bare = HeadData::stand_in();
         let data = HeadData::stand_in().with_photos(photos);
-        assert_eq!(data.photos().unwrap().counts(), [4, 1, 1]);
-        let mut worn = [0; 4];
-        for seed in 0..96 {
+        assert_eq!(data.photos().unwrap().counts(), [4, 1]);
+        let mut worn = [0; 3];
+        for seed in 0..32 {
             let (with, without) = (Person::new(&data, seed), Person::new(&bare, seed));
             let same = Person::new(&data, seed);
             assert_eq!(with.skin(), same.skin());
@@ -512,18 +498,16 @@ mod tests {
             };
             let (a, b) = (drawn(&data, &with), drawn(&bare, &without));
             let [skin, hair] = [with.worn.skin.is_some(), with.worn.has_hair()];
-            let brows = with.parts.iter().any(|p| p.class == Class::Brows);
             worn[0] += usize::from(skin);
             worn[1] += usize::from(hair);
-            worn[2] += usize::from(brows);
             if skin {
                 assert_ne!(with.skin(), without.skin());
                 assert_ne!(a.rgb, b.rgb);
             } else {
                 assert_eq!(with.skin(), without.skin());
             }
-            if !(skin || hair || brows) {
-                worn[3] += 1;
+            if !(skin || hair) {
+                worn[2] += 1;
                 assert_eq!(a.rgb, b.rgb);
                 assert_eq!(with.unlikeness(&without), 0.0);
             }
@@ -551,16 +535,16 @@ mod tests {
     fn missing_pieces_are_no_error() {
         let dir = folder();
         std::fs::remove_file(dir.path().join("short.obj")).unwrap();
-        std::fs::remove_file(dir.path().join("eyebrow1.png")).unwrap();
+        write(dir.path(), "eyebrow1.mhclo", b"not read");
         write(dir.path(), "far.mhclo", b"verts 0\n1\n2\n19000\n");
         write(dir.path(), "far.obj", MESH);
         write(dir.path(), "far_diffuse.png", &plain([9; 4]));
         let photos = Photos::open(dir.path()).unwrap();
-        assert_eq!(photos.counts(), [4, 1, 0]);
+        assert_eq!(photos.counts(), [4, 1]);
         assert_eq!(photos.passed_over(), ["short.mhclo: its mesh is not there"]);
         let data = HeadData::stand_in().with_photos(photos);
         let photos = data.photos().unwrap();
-        assert_eq!(photos.counts(), [4, 0, 0]);
+        assert_eq!(photos.counts(), [4, 0]);
         assert!(photos.passed_over()[1].starts_with("far.mhclo: line 4 "));
         assert!(!Person::new(&data, 1).worn.has_hair());
     }

@@ -6,7 +6,6 @@
 use rayon::prelude::*;
 
 use crate::assets::{Class, HeadData};
-use crate::mhclo::{self, Lean};
 use crate::performance::Moment;
 use crate::person::{Person, apply};
 use crate::shadow::{self, Shadow};
@@ -40,8 +39,6 @@ pub(crate) enum Bind {
     Body,
     /// Share of the head's turn for each point, 0 to 1.
     Shares(Vec<f32>),
-    /// Turns with the head and follows the face: on which of its vertices each point leans.
-    Leans { leans: Vec<Lean>, stretch: Vec3 },
 }
 
 /// How a part looks.
@@ -114,9 +111,6 @@ pub(crate) struct Posed<'a> {
     pub(crate) eyes: [Vec3; 2],
 }
 
-/// How much nearer to the camera what leans on the face is drawn, as a share: some 3 mm.
-const LIFTED: f32 = 0.003;
-
 /// Middle of the skull on the base mesh.
 pub(crate) const SKULL: Vec3 = [0.0, 7.5, 0.35];
 
@@ -171,17 +165,8 @@ pub(crate) fn pose<'a>(
     let parts: Vec<&Part> = person.parts.iter().chain(held).collect();
     for (number, part) in (1u16..).zip(&parts) {
         let first = points.len() as u32;
-        let leaning = match &part.bind {
-            Bind::Leans { leans, stretch } => mhclo::fitted(leans, &moved, *stretch),
-            _ => Vec::new(),
-        };
         for (i, point) in part.points.iter().enumerate() {
             points.push(match &part.bind {
-                // Towards the camera, for they lie so close that skin between their corners covers them.
-                Bind::Leans { .. } => scale(
-                    placed(leaning.get(i).copied().unwrap_or(*point), 1.0),
-                    1.0 - LIFTED,
-                ),
                 Bind::Head => placed(*point, 1.0),
                 Bind::Body => placed(*point, 0.0),
                 Bind::Shares(shares) => placed(*point, shares.get(i).copied().unwrap_or(0.0)),

@@ -1,4 +1,4 @@
-//! What a person takes from the photographs: a skin, hair and brows that fit, and how they are put on.
+//! What a person takes from the photographs: a skin and hair that fit, and how they are put on.
 //!
 //! Drawn from random streams of their own, so that the shape and the procedural look of a seed are the
 //! same with and without photographs. Knows nothing of cameras and light.
@@ -20,7 +20,6 @@ use crate::vec3::{Vec3, cross, dot, mix, scale, sub};
 /// so that there is more to see.
 const SKIN_SHARE: f32 = 0.8;
 const HAIR_SHARE: f32 = 0.7;
-const BROWS_SHARE: f32 = 0.7;
 /// Skins farther than this from a person's tone (natural logarithm of the brightness) do not fit.
 const FAR_TONE: f32 = 0.6;
 /// How far a skin is tinted to the person's own tone, 0 not at all to 1.
@@ -85,12 +84,11 @@ impl Laid {
 pub(crate) struct Worn {
     pub(crate) skin: Option<PhotoSkin>,
     hair: Option<Arc<MeshFile>>,
-    brows: Option<Arc<MeshFile>>,
 }
 
 impl Worn {
     /// What the person of `seed` takes; sex 1 is male, age 0 (young) to 1. `look` takes on the tone of
-    /// the skin, and gives up painted brows for photographed ones.
+    /// the skin.
     pub(crate) fn new(photos: &Photos, seed: u64, sex: usize, age: f32, look: &mut Look) -> Self {
         let mut rng = Rng::stream(seed, "photographed skin", 0);
         let weights = photos.skins.iter().map(|s| fit(s, sex, age, look));
@@ -112,13 +110,7 @@ impl Worn {
         let mut rng = Rng::stream(seed, "photographed hair", 0);
         let weights = photos.hairs.iter().map(|h| suits(h, look.hair_kind, sex));
         let hair = one_of(&photos.hairs, weights, HAIR_SHARE, &mut rng).cloned();
-        let mut rng = Rng::stream(seed, "photographed brows", 0);
-        let weights = photos.brows.iter().map(|_| 1.0);
-        let brows = one_of(&photos.brows, weights, BROWS_SHARE, &mut rng).cloned();
-        if brows.is_some() {
-            look.brow_thickness = 1e-4;
-        }
-        Self { skin, hair, brows }
+        Self { skin, hair }
     }
 
     /// Whether the hair is a photograph's.
@@ -126,37 +118,12 @@ impl Worn {
         self.hair.is_some()
     }
 
-    /// Hair and brows over the `neutral` head, helpers included.
+    /// Hair over the `neutral` head, helpers included.
     pub(crate) fn parts(&self, data: &HeadData, neutral: &[Vec3], look: &Look) -> Vec<Part> {
-        let mut parts = Vec::new();
-        if let Some(hair) = &self.hair {
-            parts.extend(hair_parts(hair, data, neutral, look));
+        match &self.hair {
+            Some(hair) => hair_parts(hair, data, neutral, look).into(),
+            None => Vec::new(),
         }
-        if let Some(brows) = &self.brows {
-            let stretch = mhclo::stretch(&brows.rulers, neutral);
-            let points = mhclo::fitted(&brows.leans, neutral, stretch);
-            let colour: Vec3 =
-                std::array::from_fn(|k| (0.7 * look.hair[k]).min(0.4 * look.skin[k]));
-            parts.push(Part {
-                bind: Bind::Leans {
-                    leans: brows.leans.clone(),
-                    stretch,
-                },
-                surface: Surface::Laid(Laid {
-                    texels_per_dm: density(brows, &points),
-                    texture: brows.texture.clone(),
-                    colour,
-                    brightness: brows.brightness,
-                    gloss: 0.01,
-                    throws_shadow: false,
-                }),
-                points,
-                triangles: brows.triangles.clone(),
-                uv: brows.uv.clone(),
-                class: Class::Brows,
-            });
-        }
-        parts
     }
 }
 
