@@ -47,6 +47,8 @@ pub(crate) struct SkinFile {
     pub(crate) texture: Arc<Texture>,
     /// Mean colour of the face in linear light; set when it is laid on the head.
     pub(crate) tone: Vec3,
+    /// The same of the forehead alone.
+    pub(crate) forehead: Vec3,
     /// Texels a decimetre in the face; set when it is laid on the head.
     pub(crate) texels_per_dm: f32,
 }
@@ -96,6 +98,7 @@ impl Photos {
                     age,
                     texture: texture(&folder.join(name))?,
                     tone: [0.0; 3],
+                    forehead: [0.0; 3],
                     texels_per_dm: 0.0,
                 });
             } else if let Some(stem) = name.strip_suffix(".mhclo") {
@@ -163,7 +166,8 @@ impl Photos {
             }
         }
         for skin in &mut self.skins {
-            skin.tone = face.tone(&skin.texture);
+            skin.tone = tone(&face.places, &skin.texture);
+            skin.forehead = tone(&face.forehead, &skin.texture);
             let [wide, high] = skin.texture.sides();
             skin.texels_per_dm = face.planes_per_dm * (wide * high).sqrt();
         }
@@ -286,13 +290,16 @@ impl MeshFile {
 /// Places of the front of the face in the texture plane.
 struct Face {
     places: Vec<[f32; 2]>,
+    /// Those of the forehead among them.
+    forehead: Vec<[f32; 2]>,
     /// Square root of the share of the texture plane that a square decimetre takes.
     planes_per_dm: f32,
 }
 
 impl Face {
     fn of(data: &HeadData) -> Self {
-        let (mut places, mut plane, mut world) = (Vec::new(), 0.0f32, 0.0f32);
+        let (mut places, mut forehead) = (Vec::new(), Vec::new());
+        let (mut plane, mut world) = (0.0f32, 0.0f32);
         for (triangle, uv) in data.triangles.iter().zip(&data.texture) {
             let [a, b, c] = triangle.corners.map(|i| data.rest[i as usize]);
             let middle = scale(add(add(a, b), c), 1.0 / 3.0);
@@ -303,27 +310,28 @@ impl Face {
             let area = cross(sub(b, a), sub(c, a));
             world += dot(area, area).sqrt();
             plane += area_of(*uv);
-            places.push([0, 1].map(|k| (uv[0][k] + uv[1][k] + uv[2][k]) / 3.0));
+            let place = [0, 1].map(|k| (uv[0][k] + uv[1][k] + uv[2][k]) / 3.0);
+            places.push(place);
+            if middle[1] > 7.62 {
+                forehead.push(place);
+            }
         }
         Self {
             places,
+            forehead,
             planes_per_dm: (plane / world.max(1e-6)).sqrt(),
         }
     }
+}
 
-    /// Median of each channel: brows, lips and nostrils have no say.
-    fn tone(&self, texture: &Texture) -> Vec3 {
-        let colours: Vec<Vec3> = self
-            .places
-            .iter()
-            .map(|uv| texture.sample(*uv, 2.0))
-            .collect();
-        std::array::from_fn(|k| {
-            let mut values: Vec<f32> = colours.iter().map(|c| c[k]).collect();
-            values.sort_by(f32::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or_default()
-        })
-    }
+/// Median of each channel at `places`: brows, lips and nostrils have no say.
+fn tone(places: &[[f32; 2]], texture: &Texture) -> Vec3 {
+    let colours: Vec<Vec3> = places.iter().map(|uv| texture.sample(*uv, 2.0)).collect();
+    std::array::from_fn(|k| {
+        let mut values: Vec<f32> = colours.iter().map(|c| c[k]).collect();
+        values.sort_by(f32::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    })
 }
 
 /// Shares of the corners of a triangle at a place before it, if it is hit from the front or back.

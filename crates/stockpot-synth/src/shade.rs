@@ -131,8 +131,19 @@ impl Shader<'_> {
                 let base = posed.base as u32;
                 let along = mean(&|s| blend(&posed.along, corners(s).map(|i| i - base), s.shares));
                 let round = unit(sub(point, posed.skull));
-                let normal = unit(add(facing(normal, view), round));
-                self.fibre(paint, unit(along), normal, site)
+                let normal = unit(add(scale(facing(normal, view), 0.4), round));
+                if laid.curly {
+                    self.lit(
+                        Paint {
+                            gloss: 0.01,
+                            ..paint
+                        },
+                        normal,
+                        site,
+                    )
+                } else {
+                    self.fibre(paint, unit(along), normal, site)
+                }
             }
             Surface::Plain {
                 colour,
@@ -192,7 +203,11 @@ impl Shader<'_> {
         let look = &self.person.look;
         let mut normal = normal;
         let paint = match class {
-            Class::Skin => paint::body(rest, look, photo),
+            Class::Skin => {
+                let skin = self.person.worn.skin.as_ref();
+                let photo = photo.zip(skin).map(|(p, skin)| skin.cleared(p, rest));
+                paint::body(rest, look, photo)
+            }
             Class::Eyes => {
                 let direction = paint::eye_direction(rest, &self.posed.eyes);
                 let turned = turned(direction, self.moment.turn_rad);

@@ -10,11 +10,11 @@ use stockpot_core::rng::Rng;
 use crate::assets::{Class, HeadData};
 use crate::hair::HairKind;
 use crate::mhclo;
-use crate::person::Look;
+use crate::person::{Look, above_hairline};
 use crate::photos::{Age, MeshFile, Photos, SkinFile, area_of};
 use crate::scene::{Bind, Part, Surface, face_middle, head_share};
 use crate::texture::{Texture, brightness};
-use crate::vec3::{Vec3, cross, dot, mix, scale, sub};
+use crate::vec3::{Vec3, cross, dot, mix, scale, smooth, sub};
 
 /// Share of those for whom there is a fitting photograph that take it. Ours: some stay as they are,
 /// so that there is more to see.
@@ -34,6 +34,11 @@ pub(crate) struct PhotoSkin {
     /// By which its colours are multiplied.
     tint: Vec3,
     texels_per_dm: f32,
+    /// Whether the shorn hair on the scalp of the photograph is to be seen: not where other hair is
+    /// drawn by code, which has a colour of its own.
+    shorn: bool,
+    /// Colour of the forehead, tinted.
+    forehead: Vec3,
 }
 
 impl PhotoSkin {
@@ -42,6 +47,19 @@ impl PhotoSkin {
         let level = (self.texels_per_dm * pixel_dm).max(1e-6).log2();
         let colour = self.texture.sample(uv, level);
         std::array::from_fn(|k| colour[k] * self.tint[k])
+    }
+
+    /// `colour` at a place of the base mesh without what does not belong to the person.
+    pub(crate) fn cleared(&self, colour: Vec3, rest: Vec3) -> Vec3 {
+        if self.shorn {
+            return colour;
+        }
+        // Shorn hair begins some way before the hairline of the base mesh.
+        mix(
+            colour,
+            self.forehead,
+            smooth(-0.3, 0.0, above_hairline(rest, 0.0)),
+        )
     }
 }
 
@@ -56,6 +74,8 @@ pub(crate) struct Laid {
     texels_per_dm: f32,
     /// Strength of the highlight along the hairs.
     pub(crate) gloss: f32,
+    /// Whether hairs go every way and not along the picture.
+    pub(crate) curly: bool,
     /// Whether light is kept from what is behind.
     pub(crate) throws_shadow: bool,
 }
@@ -73,8 +93,8 @@ impl Laid {
     /// Colour at `uv`: light and dark from the picture, the hue for the most part the person's.
     pub(crate) fn colour(&self, uv: [f32; 2], pixel_dm: f32) -> Vec3 {
         let own = self.texture.sample(uv, self.level(pixel_dm));
-        let light = (brightness(own) / self.brightness.max(1e-3)).min(3.0);
-        // Dark places of a picture are rarely as dark as black hair has them.
+        // At their borders pictures are black; nothing on a head is so much darker than the rest.
+        let light = (brightness(own) / self.brightness.max(1e-3)).clamp(0.3, 3.0);
         scale(self.colour, 0.25 + 0.75 * light)
     }
 }
@@ -93,7 +113,7 @@ impl Worn {
         let mut rng = Rng::stream(seed, "photographed skin", 0);
         let weights = photos.skins.iter().map(|s| fit(s, sex, age, look));
         let skin = one_of(&photos.skins, weights, SKIN_SHARE, &mut rng);
-        let skin = skin.map(|file| {
+        let mut skin = skin.map(|file| {
             let jitter = rng.range(0.94, 1.06);
             let own = [rng.range(0.98, 1.02), 1.0, rng.range(0.97, 1.03)];
             let tint: Vec3 = std::array::from_fn(|k| {
@@ -105,11 +125,16 @@ impl Worn {
                 texture: file.texture.clone(),
                 tint,
                 texels_per_dm: file.texels_per_dm,
+                shorn: true,
+                forehead: std::array::from_fn(|k| file.forehead[k] * tint[k]),
             }
         });
         let mut rng = Rng::stream(seed, "photographed hair", 0);
         let weights = photos.hairs.iter().map(|h| suits(h, look.hair_kind, sex));
         let hair = one_of(&photos.hairs, weights, HAIR_SHARE, &mut rng).cloned();
+        if let Some(skin) = &mut skin {
+            skin.shorn = hair.is_some() || look.hair_kind == HairKind::Bald;
+        }
         Self { skin, hair }
     }
 
@@ -210,6 +235,7 @@ fn hair_parts(hair: &MeshFile, data: &HeadData, neutral: &[Vec3], look: &Look) -
         colour: mix(look.hair, scale(look.hair, 1.15), 0.5),
         brightness: hair.brightness,
         gloss: 0.05,
+        curly: hair.tags.iter().any(|t| t == "afro"),
         throws_shadow: true,
     };
     let (mut dense, mut sparse) = (Vec::new(), Vec::new());
