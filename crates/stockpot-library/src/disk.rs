@@ -86,6 +86,54 @@ impl Disk {
         fs::rename(beside, path)
     }
 
+    /// Like [`Self::write_whole`], for what does not fit into memory: `fill` writes piece by piece. If
+    /// it fails, nothing is there.
+    pub(crate) fn stream_whole<T>(
+        &self,
+        path: &Path,
+        fill: impl FnOnce(&mut Sink<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}{PART}", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let filled = self.stream_beside(&beside, path, fill);
+        if filled.is_err() && self.pass(Step::Remove, &beside).is_ok() {
+            // Best effort, as above.
+            let _ = fs::remove_file(&beside);
+        }
+        let value = filled?;
+        self.sync_folder(parent(path))?;
+        Ok(value)
+    }
+
+    fn stream_beside<T>(
+        &self,
+        beside: &Path,
+        path: &Path,
+        fill: impl FnOnce(&mut Sink<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let failed = |e| Error::io("write the file", path, e);
+        let file = self
+            .pass(Step::Create, beside)
+            .and_then(|()| File::create(beside))
+            .map_err(failed)?;
+        let mut sink = Sink {
+            disk: self,
+            file,
+            path: beside,
+        };
+        let value = fill(&mut sink)?;
+        let file = sink.file;
+        self.pass(Step::SyncFile, beside)
+            .and_then(|()| self.flush(&file))
+            .map_err(failed)?;
+        drop(file);
+        self.pass(Step::Rename, path)
+            .and_then(|()| fs::rename(beside, path))
+            .map_err(failed)?;
+        Ok(value)
+    }
+
     /// Renames `from` to `to` in the same folder.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         self.pass(Step::Rename, to)
@@ -148,6 +196,27 @@ impl Disk {
     #[expect(clippy::unused_self, reason = "the tests may be lazy here")]
     fn flush(&self, file: &File) -> io::Result<()> {
         file.sync_all()
+    }
+}
+
+/// A file that is being written, not visible under its name yet.
+pub(crate) struct Sink<'a> {
+    disk: &'a Disk,
+    file: File,
+    path: &'a Path,
+}
+
+impl Sink<'_> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let failed = |e| Error::io("write the file", self.path, e);
+        if let Err(stop) = self.disk.pass(Step::Write, self.path) {
+            // Only a test comes here: a kill in the middle of a write leaves half of it.
+            self.file
+                .write_all(&bytes[..bytes.len() / 2])
+                .map_err(failed)?;
+            return Err(failed(stop));
+        }
+        self.file.write_all(bytes).map_err(failed)
     }
 }
 

@@ -192,6 +192,56 @@ pub enum Error {
         /// The folder.
         dir: PathBuf,
     },
+    /// A file that is no whole export.
+    #[error("This file is no whole export of a library: {reason}: {}", path.display())]
+    BadBundle {
+        /// What is wrong.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// An export of a newer stockpot.
+    #[error("This export has format version {found}, this stockpot reads up to {known}: {}", path.display())]
+    NewerBundle {
+        /// The version found.
+        found: u32,
+        /// The newest version known.
+        known: u32,
+        /// The file.
+        path: PathBuf,
+    },
+    /// What an import would have to overwrite.
+    #[error("The import was not made, because something else is here already: {}", conflicts.join("; "))]
+    ImportConflict {
+        /// Each conflict in words.
+        conflicts: Vec<String>,
+    },
+    /// An import under another name that is not of one person.
+    #[error("Another name can be given to a file with one person; this one has {found}")]
+    NotOnePerson {
+        /// How many it has.
+        found: usize,
+    },
+    /// A face that may not be given to others.
+    #[error("The face of `{person}` may not be given to others: {reason}")]
+    SharingForbidden {
+        /// The person.
+        person: PersonName,
+        /// Why.
+        reason: &'static str,
+    },
+    /// An export of nothing.
+    #[error("There is nothing to export: {reason}")]
+    NothingToExport {
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// A file that would be overwritten.
+    #[error("This file is there already: {}", path.display())]
+    FileTaken {
+        /// The file.
+        path: PathBuf,
+    },
     /// Bytes beyond the limit of their kind.
     #[error("The {what} has {found_bytes} bytes, at most {limit_bytes} are allowed")]
     TooLarge {
@@ -416,6 +466,19 @@ impl Error {
             Self::OtherLegacyNetwork { .. } => {
                 "only the network of 2018 with 2 to 5 layers can be imported (FakeApp, OpenFaceSwap, faceswap's Original and LowMem); nothing was changed".into()
             }
+            Self::BadBundle { .. } => {
+                "nothing was changed; copy or export the file again".into()
+            }
+            Self::NewerBundle { .. } => "use a newer stockpot; nothing was changed".into(),
+            Self::ImportConflict { .. } => {
+                "nothing was changed; `stockpot library import FILE --as NEWNAME` takes one person in under another name".into()
+            }
+            Self::NotOnePerson { .. } => "leave `--as` out, or export one person".into(),
+            Self::SharingForbidden { person, .. } => {
+                format!("if their consent allows it: `stockpot person sharing {person} allowed`")
+            }
+            Self::NothingToExport { .. } => "`stockpot library status` shows what there is".into(),
+            Self::FileTaken { .. } => "name another file".into(),
             Self::LegacyFolderTaken { .. } => "name a folder that does not exist yet".into(),
             Self::TooLarge { .. }
             | Self::WrongKind { .. }

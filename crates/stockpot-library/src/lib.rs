@@ -12,6 +12,7 @@
 //! [`RunCommit`] (what a training run leaves behind).
 
 mod absence;
+mod bundle;
 mod commit;
 mod consent;
 mod disk;
@@ -39,6 +40,10 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use bundle::{
+    BundleKind, EncoderImport, Exported, ImportOptions, ImportReport, ImportedPerson,
+    MAX_HEADER_BYTES, PersonImport, Selection,
+};
 pub use commit::{CommitReport, EncoderChoice, NewDecoder, NewState, RunCommit, StartingPoint};
 pub use consent::{Consent, ConsentSource, Consented};
 pub use error::{Error, Moved, Result};
@@ -52,8 +57,8 @@ pub use passports::{NewPassport, PassportRecord};
 pub use persons::{PersonSummary, RemovalReport};
 pub use record::{
     AbsenceReason, AbsenceRecord, ConsentBasis, ConsentRecord, DecoderForm, DecoderStateRecord,
-    EncoderStateRecord, MAX_RECORD_BYTES, Metrics, PersonRecord, Record, RunRecord, StatesNamed,
-    Stored,
+    EncoderStateRecord, MAX_RECORD_BYTES, Metrics, PersonRecord, Record, RunRecord, Sharing,
+    StatesNamed, Stored,
 };
 pub use repair::{Mended, RepairReport};
 pub use run_id::{BadRunId, RunId};

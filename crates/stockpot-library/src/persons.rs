@@ -8,7 +8,7 @@ use crate::SOFTWARE;
 use crate::consent::{Consent, ConsentSource};
 use crate::error::{Error, Result};
 use crate::library::{Library, Writer};
-use crate::record::{ConsentBasis, ConsentRecord, PersonRecord, Record, Stored};
+use crate::record::{ConsentBasis, ConsentRecord, PersonRecord, Record, Sharing, Stored};
 use crate::refs::{Change, Expect, Outcome, RefName, Slot, Snapshot};
 use crate::store;
 
@@ -93,6 +93,8 @@ impl Writer<'_> {
             basis,
             entered_by: consent.entered_by,
             note: consent.note,
+            sharing: None,
+            original: None,
             created_secs: now_secs,
             software: SOFTWARE.into(),
         };
@@ -119,6 +121,43 @@ impl Writer<'_> {
             hash: consent_hash,
             record: consent,
         })
+    }
+
+    /// Enters whether a person's consent lets their face be given to others. The consent is otherwise
+    /// as it was; the new record names the old one.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPerson`], [`Error::NoConsent`], [`Error::BadConsent`], [`Error::TooLarge`],
+    /// or what is damaged or refused.
+    pub fn set_sharing(
+        &self,
+        name: &PersonName,
+        sharing: Sharing,
+        entered_by: &str,
+        now_secs: u64,
+    ) -> Result<Stored<ConsentRecord>> {
+        let old = self.library.consent_of(name)?.record();
+        let record = ConsentRecord {
+            sharing: Some(sharing),
+            original: Some(old),
+            entered_by: entered_by.to_owned(),
+            created_secs: now_secs,
+            software: SOFTWARE.into(),
+            ..store::get::<ConsentRecord>(&self.library.layout, &old)?.record
+        };
+        Consent {
+            source: ConsentSource::OwnFace, // the ground was checked when it was entered
+            entered_by: entered_by.to_owned(),
+            note: String::new(),
+        }
+        .check()?;
+        let hash = self.put_record(&Record::Consent(record.clone()))?;
+        self.transact_unconditionally(&[Change {
+            name: RefName::Consent(name.clone()),
+            expect: Expect::Any,
+            new: Some(hash),
+        }])?;
+        Ok(Stored { hash, record })
     }
 
     /// Takes a person out: nobody can train or draw this face any more. The states, the consent

@@ -152,6 +152,16 @@ impl std::fmt::Display for ConsentBasis {
     }
 }
 
+/// Whether a consent lets a person's face be given to others, as an export does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    /// It does.
+    Allowed,
+    /// It does not.
+    Forbidden,
+}
+
 /// A person's consent, as somebody entered it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConsentRecord {
@@ -164,10 +174,32 @@ pub struct ConsentRecord {
     /// Anything else worth keeping, such as limits of the consent.
     #[serde(default)]
     pub note: String,
+    /// Whether the face may be given to others; `None`: nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<Sharing>,
+    /// The consent record as it was before this one replaced it, or before the person got another
+    /// name in an import. It need not be here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<ContentHash>,
     /// When, in seconds since 1970 UTC.
     pub created_secs: u64,
     /// The software that made the record.
     pub software: String,
+}
+
+impl ConsentRecord {
+    /// Why this face may not be given to others; `None`: it may. Where nobody said, one's own face
+    /// and a rendered one may, and what somebody else signed may not.
+    pub fn sharing_refused(&self) -> Option<&'static str> {
+        match (self.sharing, &self.basis) {
+            (Some(Sharing::Allowed), _)
+            | (None, ConsentBasis::OwnFace | ConsentBasis::Synthetic) => None,
+            (Some(Sharing::Forbidden), _) => Some("their consent forbids it"),
+            (None, ConsentBasis::File { .. }) => {
+                Some("nobody has entered whether their consent allows it")
+            }
+        }
+    }
 }
 
 /// States by name: those a run started from, or those it made. Hashes of records.
@@ -186,6 +218,16 @@ impl StatesNamed {
         self.encoder
             .into_iter()
             .chain(self.decoders.values().copied())
+    }
+}
+
+impl RunRecord {
+    /// Everybody it names, some of them twice.
+    pub(crate) fn everybody(&self) -> impl Iterator<Item = &PersonName> {
+        self.persons
+            .iter()
+            .chain(self.started_from.decoders.keys())
+            .chain(self.results.decoders.keys())
     }
 }
 

@@ -1,6 +1,8 @@
 //! The tests of the whole library, and the small libraries they work on.
 
 mod basics;
+mod bundle;
+mod bundle_bytes;
 mod collect;
 mod crash;
 mod damage;
