@@ -66,7 +66,7 @@ const OURS: [(&str, &[&str]); 14] = [
 const GENERAL: [&str; 5] = ["rayon", "serde", "serde_json", "tempfile", "thiserror"];
 
 /// Every other outside dependency with the crates that are its home.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("blake3", &["stockpot-library", "stockpot-train"]),
     ("clap", &["stockpot-cli"]),
     ("ctrlc", &["stockpot-cli"]),
@@ -76,6 +76,7 @@ const HOMES: [(&str, &[&str]); 13] = [
     ("image", &["stockpot-core"]),
     ("indicatif", &["stockpot-cli"]),
     ("memmap2", &["stockpot-faceset"]),
+    ("rustix", &["stockpot-library"]),
     ("safetensors", &["stockpot-model"]),
     ("sha2", &["stockpot-faces"]),
     ("tar", &["stockpot-faces"]),

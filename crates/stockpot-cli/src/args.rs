@@ -19,7 +19,7 @@ use crate::environment;
 
 pub(crate) use self::compat::CompatCommand;
 pub(crate) use self::eval::{BenchArgs, EvalArgs, EvalCommand, SpeedArgs, StockCommand};
-pub(crate) use self::library::LibraryCommand;
+pub(crate) use self::library::{ExportArgs, LibraryCommand};
 pub(crate) use self::values::{BatchSize, Consent, FrameRange};
 use self::values::{positive, setting};
 
@@ -125,6 +125,17 @@ pub(crate) enum PersonCommand {
     Show {
         /// The person
         name: PersonName,
+    },
+    /// Enter whether a person's consent lets their face be given to others
+    Sharing {
+        /// The person
+        name: PersonName,
+        /// What the consent says
+        #[arg(value_enum)]
+        sharing: SharingName,
+        /// Who enters this, for the record [default: the name you are logged in with]
+        #[arg(long, value_name = "TEXT")]
+        entered_by: Option<String>,
     },
     /// Take a person out of the library; what was learned and extracted stays on the disk
     Remove {
@@ -247,6 +258,15 @@ pub(crate) struct TrainArgs {
     /// also for a resumed run. A wrong name is answered with the right ones
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, serde_json::Value)>,
+}
+
+/// Whether a face may be given to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SharingName {
+    /// It may
+    Allowed,
+    /// It may not
+    Forbidden,
 }
 
 /// The number format of a training.

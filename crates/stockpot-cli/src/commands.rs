@@ -17,8 +17,8 @@ use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
     BatchSize, BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
-    FacesCommand, LegacyArgs, LegacyCommand, ModelsCommand, PersonCommand, SpeedArgs, Start,
-    StockCommand, SwapArgs, TrainArgs,
+    FacesCommand, LegacyArgs, LegacyCommand, ModelsCommand, PersonCommand, SharingName, SpeedArgs,
+    Start, StockCommand, SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -122,10 +122,7 @@ fn person(session: &Session<'_>, command: PersonCommand) -> Result<ExitCode, Fai
             entered_by,
             note,
         } => {
-            let entered_by = entered_by.or_else(environment::login_name).ok_or_else(|| {
-                Failure::usage("It is not known who enters this consent")
-                    .with_hint("say `--entered-by NAME`")
-            })?;
+            let entered_by = who_enters(entered_by)?;
             let settings = jobs::person::Add {
                 name,
                 consent: consent.into(),
@@ -136,8 +133,27 @@ fn person(session: &Session<'_>, command: PersonCommand) -> Result<ExitCode, Fai
         }
         PersonCommand::List => session.job(jobs::person::list),
         PersonCommand::Show { name } => session.job(|ctx| jobs::person::show(ctx, &name)),
+        PersonCommand::Sharing {
+            name,
+            sharing,
+            entered_by,
+        } => {
+            let sharing = match sharing {
+                SharingName::Allowed => jobs::person::Sharing::Allowed,
+                SharingName::Forbidden => jobs::person::Sharing::Forbidden,
+            };
+            let entered_by = who_enters(entered_by)?;
+            session.job(|ctx| jobs::person::set_sharing(ctx, &name, sharing, &entered_by))
+        }
         PersonCommand::Remove { name } => session.job(|ctx| jobs::person::remove(ctx, &name)),
     }
+}
+
+fn who_enters(said: Option<String>) -> Result<String, Failure> {
+    said.or_else(environment::login_name).ok_or_else(|| {
+        Failure::usage("It is not known who enters this consent")
+            .with_hint("say `--entered-by NAME`")
+    })
 }
 
 fn extract(session: &Session<'_>, args: ExtractArgs) -> Result<ExitCode, Failure> {

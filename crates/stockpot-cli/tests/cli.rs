@@ -14,7 +14,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// Every command that can be asked for help.
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 32] = [
     "init",
     "person",
     "person add",
@@ -36,6 +36,9 @@ const COMMANDS: [&str; 29] = [
     "library verify",
     "library gc",
     "library repair",
+    "library export",
+    "library import",
+    "person sharing",
     "legacy",
     "legacy import",
     "legacy export",

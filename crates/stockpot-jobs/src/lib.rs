@@ -21,6 +21,7 @@ mod memory;
 pub mod models;
 pub mod person;
 mod sink;
+mod space;
 pub mod stock;
 pub mod swap;
 mod swapper;

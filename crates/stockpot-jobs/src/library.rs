@@ -1,6 +1,7 @@
 //! `library status|log|show|verify`: what a library holds, and whether it is whole.
 
 pub mod care;
+pub mod share;
 
 use std::collections::BTreeMap;
 

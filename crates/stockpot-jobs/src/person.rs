@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use stockpot_core::{ContentHash, PersonName};
 use stockpot_faceset::{Faceset, Split};
+pub use stockpot_library::Sharing;
 use stockpot_library::{Consent, ConsentBasis, ConsentSource};
 
 use crate::context::{Context, now_secs};
@@ -53,6 +54,19 @@ pub struct PersonReply {
     pub held_out_faces: Option<usize>,
     /// The current decoder state.
     pub decoder: Option<ContentHash>,
+}
+
+/// Whether a face may be given to others.
+#[derive(Debug, Clone, Serialize)]
+pub struct SharingReply {
+    /// The name.
+    pub name: PersonName,
+    /// The ground of the consent, which is as it was.
+    pub consent: String,
+    /// What was entered.
+    pub sharing: Sharing,
+    /// By whom.
+    pub entered_by: String,
 }
 
 /// A person removed.
@@ -155,6 +169,29 @@ pub fn show(ctx: &Context, name: &PersonName) -> Result<PersonReply, JobError> {
     ctx.library()?.show_person(name)?;
     let found = list(ctx)?.into_iter().find(|p| p.name == *name);
     found.ok_or_else(|| JobError::failed(format!("`{name}` was removed just now")))
+}
+
+/// Enters whether a person's consent lets their face be given to others.
+///
+/// # Errors
+/// If there is no such person or no consent on record, or the library is locked.
+pub fn set_sharing(
+    ctx: &Context,
+    name: &PersonName,
+    sharing: Sharing,
+    entered_by: &str,
+) -> Result<SharingReply, JobError> {
+    let library = ctx.library()?;
+    let now = now_secs();
+    let stored = library
+        .writer(now, PATIENCE)?
+        .set_sharing(name, sharing, entered_by, now)?;
+    Ok(SharingReply {
+        name: name.clone(),
+        consent: words(&stored.record.basis),
+        sharing,
+        entered_by: stored.record.entered_by,
+    })
 }
 
 /// Takes a person out of the library. States and faces stay on disk and are named in the reply.

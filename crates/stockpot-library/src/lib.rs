@@ -32,6 +32,7 @@ mod refs;
 mod repair;
 mod run_id;
 mod show;
+mod space;
 mod status;
 mod store;
 mod utc;
@@ -63,6 +64,7 @@ pub use record::{
 pub use repair::{Mended, RepairReport};
 pub use run_id::{BadRunId, RunId};
 pub use show::{PersonDetail, Shown};
+pub use space::free_bytes;
 pub use status::{DecoderStatus, EncoderStatus, PersonStatus, StatusReport};
 pub use utc::utc_text;
 pub use verify::{Finding, FindingKind, VerifyReport};

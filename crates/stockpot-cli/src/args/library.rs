@@ -1,6 +1,9 @@
 //! `stockpot library`: what may be typed to look after a library.
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+use stockpot_core::PersonName;
 
 use super::CompatCommand;
 
@@ -19,6 +22,22 @@ pub(crate) enum LibraryCommand {
     Compat(CompatCommand),
     /// Hash every object again and follow every record
     Verify,
+    /// Write an encoder, a person or the whole library into one file
+    ///
+    /// Consent travels with the person, and a person whose consent forbids it does not travel. Faces
+    /// and run folders are not in the file.
+    Export(ExportArgs),
+    /// Take in what an export holds; nothing that is here is overwritten
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Another name for the person of the file
+        #[arg(long = "as", value_name = "NEWNAME")]
+        rename: Option<PersonName>,
+        /// Check the file and only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Mend what can be mended, and say what is lost
     ///
     /// Torn temporary files go, damaged files are put aside, and whatever is current but not whole
@@ -39,4 +58,20 @@ pub(crate) enum LibraryCommand {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true)))]
+pub(crate) struct ExportArgs {
+    /// The current encoder state
+    #[arg(long, group = "what")]
+    pub(crate) encoder: bool,
+    /// One person: consent, decoder, and the encoder state that it was trained with
+    #[arg(long, group = "what", value_name = "NAME")]
+    pub(crate) person: Option<PersonName>,
+    /// Everybody whose consent allows it, and all states
+    #[arg(long, group = "what")]
+    pub(crate) all: bool,
+    /// The file to write; one that is there is not overwritten
+    pub(crate) file: PathBuf,
 }

@@ -1,11 +1,12 @@
 //! `stockpot library`: from the parsed command to the job, and its reply's exit code.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use stockpot_jobs as jobs;
 
 use super::Session;
-use crate::args::LibraryCommand;
+use crate::args::{ExportArgs, LibraryCommand};
 use crate::failure::Failure;
 
 pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<ExitCode, Failure> {
@@ -13,6 +14,22 @@ pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<Exit
         LibraryCommand::Status => session.job(jobs::library::status),
         LibraryCommand::Log => session.job(jobs::library::log),
         LibraryCommand::Show { id } => session.job(|ctx| jobs::library::show(ctx, &id)),
+        LibraryCommand::Export(args) => {
+            let (what, file) = selection(args);
+            session.job(|ctx| jobs::library::share::export(ctx, &what, &file))
+        }
+        LibraryCommand::Import {
+            file,
+            rename,
+            dry_run,
+        } => {
+            let settings = jobs::library::share::Import {
+                file,
+                rename,
+                dry_run,
+            };
+            session.job(|ctx| jobs::library::share::import(ctx, &settings))
+        }
         LibraryCommand::Repair => {
             let report = session.reply(jobs::library::care::repair)?;
             if report.sound {
@@ -46,4 +63,15 @@ pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<Exit
             .with_hint("bring the files named above back from a copy, or let `stockpot library repair` mend what can be mended; what is not named is whole"))
         }
     }
+}
+
+fn selection(args: ExportArgs) -> (jobs::library::share::Selection, PathBuf) {
+    use jobs::library::share::Selection;
+    let what = match args.person {
+        Some(name) => Selection::Person(name),
+        None if args.encoder => Selection::Encoder,
+        // The parser wants exactly one of the three.
+        None => Selection::All,
+    };
+    (what, args.file)
 }

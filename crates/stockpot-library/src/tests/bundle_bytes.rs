@@ -40,6 +40,7 @@ fn refused(library: &Library, bytes: &[u8], why: &str) {
         "{error}"
     );
     assert!(error.to_string().contains(why), "{error}");
+    drop(writer(library)); // the first writer makes the lock file
     let before = files_below(library.root());
     assert!(import(library, &file, None).is_err());
     assert_eq!(files_below(library.root()), before);
@@ -238,7 +239,7 @@ fn no_flip_no_cut_and_no_noise_gets_in() {
         std::fs::write(&file, &bytes).unwrap();
         // A changed time or software text is as good as the old one; all else is refused.
         if let Ok(report) = plan(&to, &file, None) {
-            assert_eq!(report.new_objects, 6, "{}", String::from_utf8_lossy(&text));
+            assert_eq!(report.new_objects, 4, "{}", String::from_utf8_lossy(&text));
         }
         tried += 1;
     }
