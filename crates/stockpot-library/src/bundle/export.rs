@@ -268,12 +268,23 @@ impl Contents {
     /// Adds what is current, with its objects, and the records of its ancestors.
     fn add_states(&mut self, library: &Library) -> Result<()> {
         let mut waiting: Vec<ContentHash> = Vec::new();
+        // Encoder states whose passports go along.
+        let mut measured = BTreeSet::new();
         for person in self.persons.clone() {
             let Some(decoder) = person.decoder else {
                 continue;
             };
             let record = library.decoder_state(&decoder)?.record;
             let encoder = library.encoder_state(&record.encoder_state)?;
+            measured.insert(encoder.hash);
+            // It is stitched again from what was last trained, and with that one's passport.
+            if let (Some(from), Some(parent)) = (record.stitched_from, record.parent) {
+                measured.insert(from);
+                if let Ok(parent) = library.decoder_state(&parent) {
+                    self.wanted
+                        .extend(Record::DecoderState(parent.record).objects());
+                }
+            }
             if self.kind == BundleKind::Person {
                 self.encoder = Some(encoder.hash);
             }
@@ -285,6 +296,7 @@ impl Contents {
         if let Some(encoder) = self.encoder {
             let record = library.encoder_state(&encoder)?.record;
             self.needed.extend(Record::EncoderState(record).objects());
+            measured.insert(encoder);
             waiting.push(encoder);
         }
         while let Some(hash) = waiting.pop() {
@@ -301,6 +313,12 @@ impl Contents {
             if ours {
                 waiting.extend(record.parents());
                 self.add_record(library, &hash)?;
+            }
+        }
+        for passport in library.passports()? {
+            if measured.contains(&passport.record.encoder_state) {
+                self.needed.insert(passport.record.object);
+                self.add_record(library, &passport.hash)?;
             }
         }
         Ok(())
@@ -320,6 +338,7 @@ impl Contents {
                 Record::Consent(r) => self.has(&r.person),
                 Record::Person(r) => self.has(&r.name),
                 Record::Run(r) => r.everybody().all(|person| self.has(person)),
+                Record::Passport(_) => true,
                 // What is not in the file is written down by whoever imports it.
                 Record::Absence(_) => false,
             };

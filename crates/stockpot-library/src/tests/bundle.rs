@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::crash::stop_and_repeat;
 use super::*;
 use crate::{
-    BundleKind, EncoderImport, Error, ImportOptions, ImportReport, PersonImport, Result, Selection,
-    Sharing,
+    BundleKind, EncoderImport, Error, ImportOptions, ImportReport, NewPassport, PersonImport,
+    Result, Selection, Sharing,
 };
 
 pub(super) fn export(library: &Library, what: &Selection, file: &Path) -> Result<crate::Exported> {
@@ -42,10 +42,18 @@ fn options(rename: Option<&str>) -> ImportOptions {
 pub(super) fn commit(library: &Library, persons: &[&str], mark: u64) {
     let mut commit = run_of(library, persons, mark);
     if let EncoderChoice::New(state) = &mut commit.encoder {
-        let passport = format!("passport of {mark}").into_bytes();
-        state.attachments.insert("passport".into(), passport);
+        let optimiser = format!("optimiser of {mark}").into_bytes();
+        state.attachments.insert("optimiser".into(), optimiser);
     }
-    writer(library).commit_run(commit).unwrap();
+    let report = writer(library).commit_run(commit).unwrap();
+    let passport = NewPassport {
+        encoder_state: report.encoder,
+        bytes: format!("passport of {mark}").into_bytes(),
+        faces: crate::objects::hash_of(b"faces"),
+        count: 1000,
+        now_secs: NOW + mark,
+    };
+    writer(library).put_passport(passport).unwrap();
 }
 
 /// A library of anna, who signed a paper, and ben, after two runs; and a file of hers.
@@ -91,7 +99,12 @@ fn a_person_travels_with_consent_decoder_and_encoder() {
     let encoder = to.encoder_state(&decoder.encoder_state).unwrap();
     assert_eq!(report.encoder, Some(EncoderImport::Current(encoder.hash)));
     assert_eq!(to.current_encoder().unwrap().unwrap(), encoder);
-    let passport = to.get_object(&encoder.record.attachments["passport"]);
+    let optimiser = to.get_object(&encoder.record.attachments["optimiser"]);
+    assert_eq!(optimiser.unwrap(), b"optimiser of 2");
+    // Its passport, and no other.
+    let passports = to.passports().unwrap();
+    assert_eq!(passports.len(), 1);
+    let passport = to.get_object(&passports[0].record.object);
     assert_eq!(passport.unwrap(), b"passport of 2");
     // The paper came along; nothing of ben did.
     let evidence = crate::objects::hash_of(b"I agree");
