@@ -20,7 +20,7 @@ use crate::props;
 use crate::raster::{self, NOTHING, Seen};
 use crate::scene;
 use crate::shade::{Shader, Spot};
-use crate::vec3::{Vec3, add, scale};
+use crate::vec3::{Vec3, add, scale, smooth};
 
 /// Samples per pixel along each axis.
 const SAMPLES: usize = 2;
@@ -121,6 +121,7 @@ pub fn draw_in_stages(
             posed: &posed,
             shadows,
             pixel_dm: moment.camera.view_dm / high as f32,
+            detail: smooth(70.0, 170.0, high as f32 / moment.camera.view_dm),
         },
         scenery: Scenery::new(&moment.backdrop, [wide, high]),
         wide,

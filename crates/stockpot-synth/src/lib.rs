@@ -14,6 +14,7 @@ pub mod assets;
 mod backdrop;
 mod draw;
 mod error;
+mod face_hair;
 mod hair;
 mod landmarks;
 mod mhclo;
@@ -37,6 +38,7 @@ mod worn;
 
 pub use draw::{Drawn, draw, draw_in_stages};
 pub use error::Error;
+pub use face_hair::Beard;
 pub use hair::HairKind;
 pub use landmarks::{Landmark, Skin};
 pub use performance::{Backdrop, Camera, Moment, Occluder, OccluderKind, Performance, Played};

@@ -5,6 +5,7 @@
 use stockpot_core::rng::Rng;
 
 use crate::assets::{Axis, Class, HeadData};
+use crate::face_hair::{self, Beard};
 use crate::hair::{self, HairKind};
 use crate::parse::Move;
 use crate::scene::Part;
@@ -31,6 +32,34 @@ pub struct Person {
     pub(crate) parts: Vec<Part>,
 }
 
+/// What is worn, with a second colour in linear light.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Garment {
+    /// One colour.
+    Plain,
+    /// Stripes all round.
+    Striped(Vec3),
+    /// A jacket, open over a shirt.
+    Jacket(Vec3),
+    /// A shirt with a collar and a row of buttons.
+    Shirt(Vec3),
+}
+
+impl Garment {
+    fn of(seed: u64) -> Self {
+        let mut rng = Rng::stream(seed, "garment", 0);
+        let kind = rng.below(4);
+        let pale = rng.range(0.35, 0.7);
+        let other = std::array::from_fn(|_| pale * rng.range(0.8, 1.1));
+        match kind {
+            0 => Self::Plain,
+            1 => Self::Striped(other),
+            2 => Self::Jacket(other),
+            _ => Self::Shirt(scale(other, 0.3)),
+        }
+    }
+}
+
 /// Colours (linear light, 0 to 1) and habits of hair.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
@@ -40,6 +69,10 @@ pub(crate) struct Look {
     pub(crate) iris: Vec3,
     pub(crate) hair: Vec3,
     pub(crate) garment: Vec3,
+    pub(crate) cut: Garment,
+    /// 0 (young) to 1.
+    pub(crate) age: f32,
+    pub(crate) beard: Beard,
     pub(crate) stubble: f32,
     pub(crate) freckles: f32,
     pub(crate) brow_thickness: f32,
@@ -97,6 +130,7 @@ impl Person {
         if !worn.has_hair() {
             parts.extend(hair::parts(data, &neutral, &look, seed));
         }
+        parts.extend(face_hair::parts(data, &neutral, &look, seed));
         let open = crate::scene::openness(data, &neutral);
         Self {
             seed,
@@ -127,6 +161,11 @@ impl Person {
             d[0].hypot(d[1]).hypot(d[2])
         });
         far.sum::<f32>() / n
+    }
+
+    /// What grows round the mouth.
+    pub fn beard(&self) -> Beard {
+        self.look.beard
     }
 
     /// How the hair is worn.
@@ -239,6 +278,9 @@ impl Look {
             iris,
             hair,
             garment: std::array::from_fn(|_| rng.range(0.02, 0.5)),
+            cut: Garment::of(seed),
+            age,
+            beard: Beard::of(seed, sex),
             stubble: if sex == 1 { rng.range(0.0, 0.5) } else { 0.0 },
             freckles: if origin == 2 && rng.chance(0.35) {
                 rng.range(0.2, 0.6)

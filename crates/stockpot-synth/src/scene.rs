@@ -39,6 +39,25 @@ pub(crate) enum Bind {
     Body,
     /// Share of the head's turn for each point, 0 to 1.
     Shares(Vec<f32>),
+    /// Goes with the skin under it; what grows on a face is too short to throw shadows.
+    Skin(Vec<Hold>),
+}
+
+/// A place of the base mesh that a point goes with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hold {
+    pub(crate) corners: [u32; 3],
+    pub(crate) shares: Vec3,
+}
+
+impl Hold {
+    /// The mean of what its corners have.
+    fn mean(&self, of: impl Fn(usize) -> Vec3) -> Vec3 {
+        let corners = self.corners.iter().zip(self.shares);
+        corners.fold([0.0; 3], |sum, (corner, share)| {
+            add(sum, scale(of(*corner as usize), share))
+        })
+    }
 }
 
 /// How a part looks.
@@ -170,6 +189,14 @@ pub(crate) fn pose<'a>(
                 Bind::Head => placed(*point, 1.0),
                 Bind::Body => placed(*point, 0.0),
                 Bind::Shares(shares) => placed(*point, shares.get(i).copied().unwrap_or(0.0)),
+                Bind::Skin(holds) => match holds.get(i) {
+                    Some(hold) => {
+                        let by = hold.mean(|k| sub(moved[k], person.neutral[k]));
+                        let share = hold.mean(|k| [head_share(data.rest[k]); 3])[0];
+                        placed(add(*point, by), share)
+                    }
+                    None => placed(*point, 1.0),
+                },
             });
             uv.push(part.uv.get(i).copied().unwrap_or([0.5; 2]));
         }
@@ -221,7 +248,11 @@ pub(crate) fn shadows(posed: &Posed<'_>, moment: &Moment) -> Vec<Shadow> {
     let solid = |facet: &&Facet| {
         let part = (facet.part as usize).checked_sub(1);
         // Eyeballs lie so close under their lids that these would always shade them.
-        facet.class != Class::Eyes && part.is_none_or(|p| posed.parts[p].surface.throws_shadow())
+        facet.class != Class::Eyes
+            && part.is_none_or(|p| {
+                let part = posed.parts[p];
+                part.surface.throws_shadow() && !matches!(part.bind, Bind::Skin(_))
+            })
     };
     let shadow = |towards: Vec3, side: usize| {
         let towards = [towards[0], towards[1], -towards[2]];

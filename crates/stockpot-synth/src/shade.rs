@@ -34,6 +34,8 @@ pub(crate) struct Shader<'a> {
     pub(crate) shadows: Vec<Shadow>,
     /// Width of a pixel where the face is, in decimetres.
     pub(crate) pixel_dm: f32,
+    /// How much of pores and fine lines a pixel is small enough to show, 0 to 1.
+    pub(crate) detail: f32,
 }
 
 /// A place that light falls on.
@@ -104,6 +106,7 @@ impl Shader<'_> {
             gloss,
             sharpness,
             open: 1.0,
+            slope: [0.0; 3],
             class: part.class,
         };
         let colour = match &part.surface {
@@ -206,7 +209,13 @@ impl Shader<'_> {
             Class::Skin => {
                 let skin = self.person.worn.skin.as_ref();
                 let photo = photo.zip(skin).map(|(p, skin)| skin.cleared(p, rest));
-                paint::body(rest, look, photo)
+                let paint = paint::body(rest, look, photo, self.detail);
+                // The slope turns with the head; across the surface only.
+                let slope = turned(paint.slope, self.moment.turn_rad);
+                let slope = [slope[0], slope[1], -slope[2]];
+                let across = sub(slope, scale(normal, dot(slope, normal)));
+                normal = unit(sub(normal, across));
+                paint
             }
             Class::Eyes => {
                 let direction = paint::eye_direction(rest, &self.posed.eyes);
@@ -233,9 +242,11 @@ impl Shader<'_> {
     fn light(&self, paint: &Paint, normal: Vec3, site: Site) -> Light {
         let view = site.view;
         // Light goes round corners in skin, red farthest.
-        let wrap = match paint.class {
-            Class::Skin | Class::Lips | Class::Brows => [0.35, 0.18, 0.1],
-            _ => [0.15; 3],
+        let is_skin = matches!(paint.class, Class::Skin | Class::Lips | Class::Brows);
+        let wrap = if is_skin {
+            [0.38, 0.18, 0.09]
+        } else {
+            [0.15; 3]
         };
         let mut light = self.ambient(normal, site.open);
         let mut shine = [0.0; 3];
@@ -250,10 +261,13 @@ impl Shader<'_> {
             }
             if facing > 0.0 {
                 let half = dot(normal, unit(add(towards, view))).max(0.0);
-                shine = add(
-                    shine,
-                    scale(colour, paint.gloss * half.powf(paint.sharpness)),
-                );
+                let mut lobe = half.powf(paint.sharpness);
+                if is_skin {
+                    // A film of oil over a rough surface: a narrow highlight in a broad one.
+                    let narrow = lobe * lobe * lobe;
+                    lobe = 0.75 * lobe + 0.9 * narrow;
+                }
+                shine = add(shine, scale(colour, paint.gloss * lobe));
             }
         }
         Light { light, shine }
