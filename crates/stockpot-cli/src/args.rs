@@ -406,7 +406,7 @@ pub(crate) struct DemoArgs {
     #[arg(short, long, value_name = "DIR", default_value = "stockpot-demo")]
     pub(crate) out: PathBuf,
     /// How long to train
-    #[arg(long, value_name = "M", default_value_t = 4.0, allow_negative_numbers = true, value_parser = positive::<f64>)]
+    #[arg(long, value_name = "M", default_value_t = 5.0, allow_negative_numbers = true, value_parser = positive::<f64>)]
     pub(crate) minutes: f64,
     /// Photographed CC0 skins and hair for the people: a folder of MakeHuman's assets
     #[arg(long, value_name = "DIR")]

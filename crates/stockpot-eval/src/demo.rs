@@ -18,6 +18,7 @@ use stockpot_core::{PersonName, Progress, Rng, picture};
 use stockpot_faces::FaceModels;
 use stockpot_jobs::person::ConsentFrom;
 use stockpot_jobs::{Context, JobError, extract, init, person, swap, train};
+use stockpot_model::Family;
 use stockpot_synth::Person;
 use stockpot_synth::assets::HeadData;
 
@@ -147,6 +148,9 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     stage.took("measure", begun);
     let begun = Instant::now();
     let report = stage.path("report.html");
+    let family: Family = PRESET
+        .parse()
+        .map_err(|e| JobError::failed(format!("{PRESET} is no network: {e}")))?;
     let page = report::Page {
         machine: machine(ctx),
         command: &settings.command,
@@ -157,6 +161,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         models: stockpot_jobs::models::list(ctx)?,
         peak_memory_bytes: peak_memory(),
         fps: SHOWN_FPS,
+        side: family.resolution(),
     };
     let html = report::html(&page, &stage.path("side-by-side.mp4"))?;
     picture::write_whole(&report, html.as_bytes()).map_err(|e| cannot("write", &report, &e))?;
@@ -355,12 +360,22 @@ impl Stage<'_> {
     }
 }
 
+/// Luminance of skin, linear light, of those who play A: faces whose features hardly stand out take
+/// longest to learn, and the demo has minutes.
+const MIDDLE_TONES: std::ops::Range<f32> = 0.15..0.5;
+
 /// A, and of two dozen others that one of the four with the likest skin whose face is the unlikest. A
 /// swap keeps the colours of the neck that it sits on: people of unlike skin would show that and not
 /// the likeness.
 fn cast(head: &HeadData, seed: u64) -> [Person; 2] {
     let person = |n| Person::new(head, Rng::stream(seed, "demo person", n).next_u64());
-    let a = person(0);
+    let luminance = |p: &Person| {
+        let [r, g, b] = p.skin();
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+    };
+    let mut first = (0..24).map(|n| person(1000 + n));
+    let a = first.find(|p| MIDDLE_TONES.contains(&luminance(p)));
+    let a = a.unwrap_or_else(|| person(0));
     let skin = |other: &Person| -> f32 {
         let (a, b) = (a.skin(), other.skin());
         (0..3).map(|k| (a[k] - b[k]).abs()).sum()

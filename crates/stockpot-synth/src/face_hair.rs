@@ -76,8 +76,12 @@ struct Place {
 struct Front<'a> {
     data: &'a HeadData,
     neutral: &'a [Vec3],
-    triangles: Vec<[u32; 3]>,
+    /// By cells of the front, row by row: the triangles that reach into each.
+    cells: Vec<Vec<[u32; 3]>>,
 }
+
+/// Lowest corner of the cells, their side in decimetres, and how many there are each way.
+const CELLS: ([f32; 2], f32, [usize; 2]) = ([-1.0, 5.7], 0.05, [40, 54]);
 
 impl<'a> Front<'a> {
     fn new(data: &'a HeadData, neutral: &'a [Vec3]) -> Self {
@@ -86,17 +90,37 @@ impl<'a> Front<'a> {
             let away = cross(sub(b, a), sub(c, a));
             t.class == Class::Skin && a[2] > 0.4 && a[1] > 5.8 && away[2].abs() > 1e-9
         });
+        let mut cells = vec![Vec::new(); CELLS.2[0] * CELLS.2[1]];
+        for triangle in seen {
+            let places = triangle.corners.map(|i| data.rest[i as usize]);
+            let [columns, rows] = [0, 1].map(|k| {
+                let at = places.map(|p| Self::cell(p[k], k));
+                at.into_iter().min().unwrap_or(0)..=at.into_iter().max().unwrap_or(0)
+            });
+            for row in rows {
+                for column in columns.clone() {
+                    cells[row * CELLS.2[0] + column].push(triangle.corners);
+                }
+            }
+        }
         Self {
             data,
             neutral,
-            triangles: seen.map(|t| t.corners).collect(),
+            cells,
         }
+    }
+
+    /// The row or column of cells at `value` along axis `k`; the last ones hold what lies beyond.
+    fn cell(value: f32, k: usize) -> usize {
+        let at = (value - CELLS.0[k]) / CELLS.1;
+        (at.max(0.0) as usize).min(CELLS.2[k] - 1)
     }
 
     /// The foremost place at `x` and `y` of the base mesh.
     fn at(&self, x: f32, y: f32) -> Option<Place> {
         let mut best: Option<(f32, [u32; 3], Vec3)> = None;
-        for corners in &self.triangles {
+        let cell = Self::cell(y, 1) * CELLS.2[0] + Self::cell(x, 0);
+        for corners in &self.cells[cell] {
             let [a, b, c] = corners.map(|i| self.data.rest[i as usize]);
             let twice = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1]);
             let v = ((x - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (y - a[1])) / twice;

@@ -39,6 +39,8 @@ pub(super) struct Page<'a> {
     pub(super) models: Vec<ModelReply>,
     pub(super) peak_memory_bytes: Option<u64>,
     pub(super) fps: i32,
+    /// Side of what the network draws, in pixels.
+    pub(super) side: u32,
 }
 
 /// The page, with the video `clip` in it.
@@ -51,7 +53,7 @@ pub(super) fn html(page: &Page<'_>, clip: &Path) -> Result<String, JobError> {
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
          <title>stockpot demo</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>stockpot demo</h1>\n\
          <p>Two people who do not exist. A plays a scene; stockpot draws B in A's place, having learned \
-         both from short videos for {minutes:.1} minutes. Because they are made up, B can truly play the \
+         both from short videos for {minutes:.1} minutes, from the shipped stock on. Because they are made up, B can truly play the \
          same scene: that is what a perfect swap would look like. They were chosen with skin of like \
          colour: a swap keeps the colours of the neck it sits on.</p>\n",
         minutes = page.trained.minutes,
@@ -65,7 +67,7 @@ pub(super) fn html(page: &Page<'_>, clip: &Path) -> Result<String, JobError> {
          <video controls loop muted autoplay playsinline src=\"data:video/mp4;base64,{}\"></video></div>",
         base64(&video)
     );
-    out.push_str(&figures(&page.compared.figures));
+    out.push_str(&figures(&page.compared.figures, page.side));
     out.push_str(&stills(&page.compared.stills, page));
     out.push_str(&curve(&metrics, page));
     out.push_str(&tables(page));
@@ -82,7 +84,7 @@ pub(super) fn html(page: &Page<'_>, clip: &Path) -> Result<String, JobError> {
     Ok(out)
 }
 
-fn figures(figures: &Figures) -> String {
+fn figures(figures: &Figures, side: u32) -> String {
     let mut out = String::from(
         "<h2>How close is it?</h2>\n<p class=\"soft\">Compared with B truly playing the scene, inside B's face \
          only, frame by frame. The grey bar is what one gets by not swapping at all.</p>\n<div class=\"cards\">\n",
@@ -146,7 +148,7 @@ fn figures(figures: &Figures) -> String {
         "<div class=\"card\">fine detail<b>{:.0} %</b><p>Of the truth's. Less is blurred: the network draws {} px, \
          and had minutes, not days.</p></div>\n</div>\n<p class=\"soft\">{} frames compared; in {} more no face was found.</p>",
         100.0 * figures.detail,
-        64,
+        side,
         figures.frames,
         figures.without_face,
     );
