@@ -32,9 +32,9 @@ impl Beard {
         // Shares of men; the numbers are ours.
         match at {
             _ if sex == 0 => Self::None,
-            ..0.62 => Self::None,
-            0.62..0.7 => Self::Moustache,
-            0.7..0.8 => Self::Goatee,
+            ..0.72 => Self::None,
+            0.72..0.8 => Self::Moustache,
+            0.8..0.9 => Self::Goatee,
             _ => Self::Full,
         }
     }

@@ -12,7 +12,7 @@ use stockpot_core::face::{LANDMARKS, LEFT_EYE, LIPS, OVAL, RIGHT_EYE};
 use stockpot_core::image::Size;
 use stockpot_faces::{FaceModels, Roi};
 use stockpot_synth::assets::HeadData;
-use stockpot_synth::{Performance, Person, Skin, draw};
+use stockpot_synth::{Beard, Performance, Person, Skin, draw};
 
 type Any = Box<dyn std::error::Error + Send + Sync>;
 
@@ -120,6 +120,10 @@ fn frame(
     side: u32,
 ) -> Result<Option<Frame>, Any> {
     let person = Person::new(data, number);
+    // A beard hides the chin, and FaceMesh guesses.
+    if person.beard() != Beard::None {
+        return Ok(None);
+    }
     let moment = Performance { seed }.at(1.0);
     let size = Size::square(side);
     let drawn = draw(data, &person, &moment, size)?;
