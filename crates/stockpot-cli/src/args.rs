@@ -254,6 +254,9 @@ pub(crate) struct TrainArgs {
     /// Go on with a run that was stopped: its id, the name of its folder under `runs`
     #[arg(long, value_name = "RUN", conflicts_with = "names")]
     pub(crate) resume: Option<String>,
+    /// Leave this as it is
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) freeze: Option<Freeze>,
     /// Any other setting of the training, such as learning_rate=5e-4; may be given several times,
     /// also for a resumed run. A wrong name is answered with the right ones
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
@@ -311,6 +314,13 @@ impl From<PrecisionName> for Precision {
     }
 }
 
+/// What a run leaves as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Freeze {
+    /// The encoder: only the decoders learn, and everybody else's stay as good as they are
+    Encoder,
+}
+
 /// What a run starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Start {
@@ -336,6 +346,10 @@ pub(crate) struct SwapArgs {
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+    /// Another encoder state than the decoder's own: `current`, a person's name (the one of their
+    /// decoder), or the first digits of its hash; refused if the two are foreign
+    #[arg(long, value_name = "ENCODER")]
+    pub(crate) encoder: Option<String>,
     /// Only draw a contact sheet of N frames, as a picture
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) preview: Option<u32>,

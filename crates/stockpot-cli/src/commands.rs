@@ -17,8 +17,8 @@ use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
     BatchSize, BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
-    FacesCommand, LegacyArgs, LegacyCommand, ModelsCommand, PersonCommand, SharingName, SpeedArgs,
-    Start, StockCommand, SwapArgs, TrainArgs,
+    FacesCommand, Freeze, LegacyArgs, LegacyCommand, ModelsCommand, PersonCommand, SharingName,
+    SpeedArgs, Start, StockCommand, SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -167,6 +167,9 @@ fn extract(session: &Session<'_>, args: ExtractArgs) -> Result<ExitCode, Failure
     session.job(|ctx| jobs::extract::run(ctx, &settings))
 }
 
+/// The training's own name for a frozen encoder.
+const FREEZE: &str = "freeze_encoder";
+
 fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
     let resume = match args.resume {
         Some(id) => Some(id.parse().map_err(|e| {
@@ -175,6 +178,15 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         })?),
         None => None,
     };
+    if args.freeze.is_some() && args.settings.iter().any(|(name, _)| name == FREEZE) {
+        return Err(
+            Failure::usage("Whether the encoder is frozen is said twice")
+                .with_hint(format!("leave one of --freeze and --set {FREEZE} out")),
+        );
+    }
+    let freeze = args
+        .freeze
+        .map(|Freeze::Encoder| (FREEZE.to_owned(), true.into()));
     let settings = jobs::train::Settings {
         persons: args.names,
         steps: args.steps,
@@ -189,7 +201,7 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         precision: args.precision.map(Into::into),
         from_scratch: args.from == Start::Scratch,
         resume,
-        more: args.settings.into_iter().collect(),
+        more: args.settings.into_iter().chain(freeze).collect(),
     };
     let renderer = compat::renderer();
     let reply = session.reply(|ctx| {
@@ -266,6 +278,7 @@ fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
         preview: args.preview,
         frames: args.frames.map(|range| (range.first, range.last)),
         crf: args.crf,
+        encoder: args.encoder,
         convert,
     };
     session.job(|ctx| jobs::swap::run(ctx, &settings))

@@ -209,6 +209,7 @@ impl World {
             preview: None,
             frames: None,
             crf: None,
+            encoder: None,
             convert: swap::ConvertSettings::default(),
         };
         swap::run(&self.ctx, &settings)

@@ -352,6 +352,7 @@ impl Stage<'_> {
                 preview: None,
                 frames: None,
                 crf: None,
+                encoder: None,
                 convert: swap::ConvertSettings::default(),
             },
         )?;

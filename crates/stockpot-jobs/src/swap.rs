@@ -16,6 +16,7 @@ use stockpot_media::{Extent, OutputSettings, SourceKind, VideoFrame, VideoWriter
 use stockpot_model::{Family, Network, weights_file};
 
 use crate::analyse::{self, Analysis, SAME_PERSON, no_face};
+use crate::compat;
 use crate::context::Context;
 use crate::error::JobError;
 use crate::frames::FramesAhead;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub frames: Option<(u64, u64)>,
     /// Quality of the video, 0 to 51, smaller is better.
     pub crf: Option<u8>,
+    /// Another encoder state than the one that the decoder belongs to, as `library check` takes it.
+    pub encoder: Option<String>,
     /// How the face is put back.
     pub convert: ConvertSettings,
 }
@@ -87,7 +90,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let start = Instant::now();
     settings.convert.validate()?;
     let library = ctx.library()?;
-    let (pair, decoder) = load_pair(&library, &settings.to)?;
+    let (pair, decoder) = load_pair(ctx, &library, settings)?;
     check_output(ctx, settings)?;
     let models = load(ctx)?;
     let references = references(&library, &settings.wanted)?;
@@ -167,15 +170,33 @@ fn output_settings(settings: &Settings) -> OutputSettings {
     }
 }
 
-/// Loads a person's decoder with the encoder state it was trained with: the one pair that is known
-/// to belong together.
-fn load_pair(library: &Library, person: &PersonName) -> Result<(Pair, String), JobError> {
+/// Loads a person's decoder with the encoder state it was trained with, the one pair that is known
+/// to belong together; or with another one, which may not be foreign to it.
+fn load_pair(
+    ctx: &Context,
+    library: &Library,
+    settings: &Settings,
+) -> Result<(Pair, String), JobError> {
+    let person = &settings.to;
     let consent = library.consent_of(person)?;
     let decoder = library.current_decoder(consent.person())?.ok_or_else(|| {
         JobError::failed(format!("`{person}` has no decoder yet"))
             .with_hint(format!("train one with `stockpot train {person} OTHER`"))
     })?;
-    let encoder = library.encoder_state(&decoder.record.encoder_state)?;
+    let own = decoder.record.encoder_state;
+    let wanted = match &settings.encoder {
+        Some(key) => compat::find_encoder(library, key)?,
+        None => own,
+    };
+    let found = compat::relation::refuse_foreign(library, person, &own, &wanted)?;
+    if found.verdict == compat::relation::Verdict::Kin {
+        ctx.warn(format!(
+            "`{person}` may be drawn worse than under the decoder's own encoder state {}: {}",
+            own.short(),
+            found.reason
+        ));
+    }
+    let encoder = library.encoder_state(&wanted)?;
     let family: Family = decoder.record.family.parse()?;
     let network = Network::new(family);
     let encoder_bytes = library.get_object(&encoder.record.object)?;
@@ -183,6 +204,14 @@ fn load_pair(library: &Library, person: &PersonName) -> Result<(Pair, String), J
     let encoder = weights_file::from_bytes(family, network.encoder_layout(), &encoder_bytes)?;
     let params = weights_file::from_bytes(family, network.decoder_layout(), &decoder_bytes)?;
     let area = area_of(&decoder_bytes)?;
+    let trained_on = area_of(&encoder_bytes)?;
+    if area != trained_on {
+        return Err(JobError::failed(format!(
+            "The decoder of `{person}` draws the area {area:?}, the encoder state {} sees {trained_on:?}",
+            wanted.short()
+        ))
+        .with_hint("leave --encoder out"));
+    }
     Ok((
         Pair::new(&network, area, &encoder, &params),
         decoder.hash.short(),

@@ -116,6 +116,7 @@ pub(super) fn measure(ctx: &Context, plan: &Plan) -> Result<(Video, Vec<Feeding>
                     preview: None,
                     frames: None,
                     crf: None,
+                    encoder: None,
                     convert: swap::ConvertSettings::default(),
                 },
             )?;

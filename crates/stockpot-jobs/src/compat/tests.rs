@@ -17,7 +17,7 @@ use super::relation::Verdict;
 use super::*;
 use crate::context::Context;
 use crate::error::JobErrorKind;
-use crate::{init, person, train};
+use crate::{init, person, swap, train};
 
 const FRAME: Size = Size::square(160);
 /// Frame pixels to the face unit.
@@ -287,8 +287,29 @@ fn a_foreign_decoder_is_refused_until_it_is_stitched() {
         stock.current_decoder(&name("anna")).unwrap().unwrap(),
         before
     );
-    // Swapping takes the encoder that the decoder belongs to, never the current one.
+    // Swapping takes the encoder that the decoder belongs to; the current one is refused before
+    // the input is looked at.
     assert_eq!(before.record.encoder_state.short(), first.encoder);
+    let wish = swap::Settings {
+        input: dir.path().join("nothing.mp4"),
+        to: name("anna"),
+        wanted: swap::Wanted::Main,
+        output: dir.path().join("out.mp4"),
+        preview: None,
+        frames: None,
+        crf: None,
+        encoder: Some("current".into()),
+        convert: swap::ConvertSettings::default(),
+    };
+    let error = swap::run(&ctx, &wish).unwrap_err();
+    assert!(error.message.contains("foreign"), "{}", error.message);
+    assert!(error.hint.unwrap().contains("library stitch anna --to"));
+    let own = swap::Settings {
+        encoder: None,
+        ..wish
+    };
+    let error = swap::run(&ctx, &own).unwrap_err();
+    assert!(!error.message.contains("foreign"), "{}", error.message);
 
     let reply = stitch::run(&ctx, &Strokes(60), &stitch_to("anna", "current")).unwrap();
     assert_eq!(reply.before, Verdict::Foreign);
