@@ -137,10 +137,14 @@ pub(crate) enum PersonCommand {
         #[arg(long, value_name = "TEXT")]
         entered_by: Option<String>,
     },
-    /// Take a person out of the library; what was learned and extracted stays on the disk
+    /// Take a person out of the library; what was learned and extracted stays on the disk, unless it
+    /// is erased
     Remove {
         /// The person
         name: PersonName,
+        /// Erase everything of theirs: decoders, faces, previews, caches, consent and the name
+        #[arg(long)]
+        erase: bool,
     },
 }
 

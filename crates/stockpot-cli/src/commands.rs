@@ -145,7 +145,12 @@ fn person(session: &Session<'_>, command: PersonCommand) -> Result<ExitCode, Fai
             let entered_by = who_enters(entered_by)?;
             session.job(|ctx| jobs::person::set_sharing(ctx, &name, sharing, &entered_by))
         }
-        PersonCommand::Remove { name } => session.job(|ctx| jobs::person::remove(ctx, &name)),
+        PersonCommand::Remove { name, erase: true } => {
+            session.job(|ctx| jobs::person::erase(ctx, &name))
+        }
+        PersonCommand::Remove { name, erase: false } => {
+            session.job(|ctx| jobs::person::remove(ctx, &name))
+        }
     }
 }
 

@@ -336,3 +336,56 @@ fn persons_without_consent_or_name_are_not_worked_on() {
         stock.fails(line, 2, &["anna", "hint: "]);
     }
 }
+
+#[test]
+fn a_person_goes_from_library_to_library_and_away() {
+    let stock = Stock::new();
+    stock.ok("init");
+    stock.ok("init --library other");
+    stock.ok("person add anna --consent synthetic --entered-by me");
+    stock.ok("library export --person anna anna.bundle");
+    stock.fails(
+        "library export --person anna anna.bundle",
+        1,
+        &["there already"],
+    );
+    stock.fails(
+        "library export --encoder e.bundle",
+        1,
+        &["nothing to export"],
+    );
+    stock.fails("library export anna.bundle", 2, &["--encoder"]);
+    let planned = stock.json("library import anna.bundle --dry-run --library other");
+    assert_eq!(planned["persons"][0]["outcome"], "new");
+    assert!(stock.ok("person list --library other").contains("none"));
+    stock.ok("library import anna.bundle --library other");
+    assert!(stock.ok("person list --library other").contains("anna"));
+    let again = stock.json("library import anna.bundle --library other");
+    assert_eq!(again["persons"][0]["outcome"], "the same");
+    // The same name with another consent.
+    stock.ok("init --library third");
+    stock.ok("person add anna --consent self --entered-by you --library third");
+    let conflict = ["another consent", "--as NEWNAME"];
+    stock.fails("library import anna.bundle --library third", 1, &conflict);
+    stock.ok("library import anna.bundle --as anna-k --library third");
+    assert!(stock.ok("person list --library third").contains("anna-k"));
+    // A consent that says no.
+    stock.ok("person sharing anna forbidden --entered-by me");
+    let no = ["consent forbids it", "person sharing anna allowed"];
+    stock.fails("library export --person anna b.bundle", 1, &no);
+    // Damage, mending, room.
+    let file = stock.path().join("anna.bundle");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    stock.fails("library import anna.bundle", 1, &["header is damaged"]);
+    std::fs::write(stock.path().join("stock/objects/x.1.part"), "half").unwrap();
+    let mended = stock.json("library repair");
+    assert_eq!(mended["freed_bytes"], 4);
+    assert_eq!(stock.json("library gc --dry-run")["freed_objects"], 0);
+    assert_eq!(stock.json("library gc")["freed_bytes"], 0);
+    let erased = stock.json("person remove anna --erase");
+    assert_eq!(erased["erased"], "anna");
+    stock.fails("person remove anna --erase", 2, &["knows no person"]);
+    assert!(stock.json("library verify")["sound"].as_bool().unwrap());
+}

@@ -16,9 +16,12 @@ use crate::context::Context;
 use crate::error::{JobError, io};
 use crate::frames::FramesAhead;
 use crate::models::load;
+use crate::space;
 
 /// Frames whose crops are cut together.
 const GROUP: usize = 8;
+/// Room for the faces of about a minute; how many there are is known only at the end.
+const LEAST_ROOM_BYTES: u64 = 64 << 20;
 /// Crops with fewer pixels than this between the eyes teach a network nothing.
 const MIN_EYE_DISTANCE_PX: f64 = 16.0;
 
@@ -79,6 +82,7 @@ pub struct SourceReply {
 pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let library = ctx.library()?;
     library.consent_of(&settings.person)?;
+    space::need(library.root(), LEAST_ROOM_BYTES, "the faces")?;
     let models = load(ctx)?;
     let references = analyse::references(&models, &settings.like)?;
     let folder = library.facesets_dir(&settings.person);

@@ -208,6 +208,51 @@ pub fn remove(ctx: &Context, name: &PersonName) -> Result<RemoveReply, JobError>
     })
 }
 
+/// What was erased.
+#[derive(Debug, Clone, Serialize)]
+pub struct EraseReply {
+    /// The name.
+    pub erased: PersonName,
+    /// What stands for the name in the records and metrics of runs.
+    pub known_as: PersonName,
+    /// The records of the receipt, which do not tell the name.
+    pub receipt: Vec<ContentHash>,
+    /// Decoder states.
+    pub decoder_states: u64,
+    /// Weights, rehearsal faces and evidence of consent.
+    pub objects: u64,
+    /// Crops, previews, checkpoints and caches.
+    pub files: u64,
+    /// Bytes of all of them.
+    pub freed_bytes: u64,
+    /// Runs that name nobody in this place any more.
+    pub runs: Vec<String>,
+}
+
+/// Erases a person: decoder states, faces, previews, checkpoints, caches, consent, and the name.
+///
+/// # Errors
+/// If nothing of such a person is in the library, or it is locked.
+pub fn erase(ctx: &Context, name: &PersonName) -> Result<EraseReply, JobError> {
+    let library = ctx.library()?;
+    let now = now_secs();
+    let report = library.writer(now, PATIENCE)?.erase_person(name, now)?;
+    for text in &report.unreadable {
+        ctx.warn(format!("Not known whether this names the person: {text}"));
+    }
+    ctx.info("What the shared encoder has learned stays in it; exports, copies and videos outside the library were not touched");
+    Ok(EraseReply {
+        erased: name.clone(),
+        known_as: report.erased_as,
+        receipt: report.receipts,
+        decoder_states: report.decoder_states,
+        objects: report.objects,
+        files: report.files,
+        freed_bytes: report.bytes,
+        runs: report.runs.iter().map(ToString::to_string).collect(),
+    })
+}
+
 /// The ground of a consent in words.
 pub(crate) fn words(basis: &ConsentBasis) -> String {
     match basis {

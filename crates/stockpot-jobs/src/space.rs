@@ -35,7 +35,7 @@ fn refuse_too_little(path: &Path, bytes: u64, free: u64, what: &str) -> Result<(
         free >> 20,
         path.display()
     ))
-    .with_hint("make room, for example with `stockpot library gc`, or use another disk; nothing was changed"))
+    .with_hint("make room, for example with `stockpot library gc`, or use another disk"))
 }
 
 #[cfg(test)]

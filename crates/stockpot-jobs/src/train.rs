@@ -30,6 +30,7 @@ use stockpot_train::{
 
 use crate::context::{Context, now_secs};
 use crate::error::JobError;
+use crate::space;
 use run_file::RunFile;
 
 /// Where the trainer keeps checkpoints inside a run's folder.
@@ -297,7 +298,14 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
         };
         train.batch = size::find_batch(ctx, &weights, &train)?;
     }
-    make_room(ctx, &network, &train, &data, settings.persons.len())?;
+    make_room(
+        ctx,
+        library,
+        &network,
+        &train,
+        &data,
+        settings.persons.len(),
+    )?;
     let began = now_secs();
     let file = RunFile {
         version: run_file::VERSION,
@@ -336,11 +344,17 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
 /// Looks whether the run fits, and reads the prepared faces into memory if they do as well.
 fn make_room(
     ctx: &Context,
+    library: &Library,
     network: &Network,
     settings: &TrainSettings,
     data: &data::Data,
     persons: usize,
 ) -> Result<(), JobError> {
+    space::need(
+        library.root(),
+        size::disk_bytes(network, persons),
+        "two checkpoints and the new states",
+    )?;
     if size::check(ctx, network, settings, persons, data.bytes())? {
         data.preload()?;
     }
@@ -399,7 +413,7 @@ fn resume(
     let data = data::Data::open(ctx, library, &faces)?;
     let network = Network::new(file.family);
     let train = &checkpoint.meta.settings;
-    make_room(ctx, &network, train, &data, file.persons.len())?;
+    make_room(ctx, library, &network, train, &data, file.persons.len())?;
     let trainer = Trainer::resume(&network, checkpoint)?;
     Ok(Begun {
         file,

@@ -168,6 +168,41 @@ impl Disk {
         self.sync_folder(parent(path))
     }
 
+    /// Removes a folder with everything in it, and flushes the one around it. Links are removed, not
+    /// followed. Returns files and bytes removed; a folder that is gone already is fine.
+    pub(crate) fn remove_tree(&self, folder: &Path) -> Result<(u64, u64)> {
+        let failed = |path: &Path, e| Error::io("remove the file", path, e);
+        let (mut files, mut bytes) = (0, 0);
+        // Folders are met twice: first their contents are removed, then they are.
+        let mut waiting = vec![(folder.to_path_buf(), false)];
+        while let Some((path, empty)) = waiting.pop() {
+            let meta = match fs::symlink_metadata(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(|e| failed(&path, e))?,
+            };
+            if meta.is_dir() && !empty {
+                waiting.push((path.clone(), true));
+                waiting.extend(entries(&path)?.into_iter().map(|(_, inner)| (inner, false)));
+                continue;
+            }
+            self.pass(Step::Remove, &path)
+                .and_then(|()| match meta.is_dir() {
+                    true => fs::remove_dir(&path),
+                    false => fs::remove_file(&path),
+                })
+                .map_err(|e| failed(&path, e))?;
+            if !meta.is_dir() {
+                files += 1;
+                bytes += meta.len();
+            }
+        }
+        let around = parent(folder);
+        if around.is_dir() {
+            self.sync_folder(around)?;
+        }
+        Ok((files, bytes))
+    }
+
     /// Flushes a folder: what was renamed into it survives a power cut.
     pub(crate) fn sync_folder(&self, folder: &Path) -> Result<()> {
         self.pass(Step::SyncFolder, folder)

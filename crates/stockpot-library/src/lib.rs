@@ -16,6 +16,7 @@ mod bundle;
 mod commit;
 mod consent;
 mod disk;
+mod erase;
 mod error;
 mod gc;
 mod kinship;
@@ -47,6 +48,7 @@ pub use bundle::{
 };
 pub use commit::{CommitReport, EncoderChoice, NewDecoder, NewState, RunCommit, StartingPoint};
 pub use consent::{Consent, ConsentSource, Consented};
+pub use erase::ErasureReport;
 pub use error::{Error, Moved, Result};
 pub use gc::{CollectedState, GcOptions, GcReport, KEPT_DAYS, KEPT_STATES};
 pub use kinship::Kinship;

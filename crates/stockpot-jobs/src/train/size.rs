@@ -38,6 +38,14 @@ pub(super) fn needed(
     (told, told.total_bytes() + commit + PROGRAM_BYTES)
 }
 
+/// What a run writes at the least: two checkpoints, of which each holds weights, both moments and the
+/// running mean, and the committed weights.
+pub(super) fn disk_bytes(network: &Network, persons: usize) -> u64 {
+    const COPIES: u64 = 2 * 4 + 1;
+    let numbers = network.encoder_layout().len() + persons * network.decoder_layout().len();
+    COPIES * 4 * numbers as u64
+}
+
 /// Tells what the run will take, and refuses one that cannot fit. `faces_bytes` are the prepared
 /// faces, which may stay on the disk if need be. Returns whether they fit as well.
 pub(super) fn check(

@@ -6,6 +6,7 @@ mod bundle_bytes;
 mod collect;
 mod crash;
 mod damage;
+mod erase;
 mod full_disk;
 mod lineage;
 mod properties;
