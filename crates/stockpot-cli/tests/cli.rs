@@ -366,7 +366,11 @@ fn a_person_goes_from_library_to_library_and_away() {
     stock.ok("init --library third");
     stock.ok("person add anna --consent self --entered-by you --library third");
     let conflict = ["another consent", "--as NEWNAME"];
-    stock.fails("library import anna.bundle --library third", 1, &conflict);
+    stock.fails(
+        "library import anna.bundle --library third --no-progress",
+        1,
+        &conflict,
+    );
     stock.ok("library import anna.bundle --as anna-k --library third");
     assert!(stock.ok("person list --library third").contains("anna-k"));
     // A consent that says no.

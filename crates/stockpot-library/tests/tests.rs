@@ -5,6 +5,8 @@
     reason = "helpers of an integration test are test code, which clippy does not see"
 )]
 
+mod killed;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,6 +26,10 @@ fn names() -> [PersonName; 2] {
 }
 
 fn commit_one(library: &Library, mark: u64) {
+    try_commit(library, mark).unwrap();
+}
+
+fn try_commit(library: &Library, mark: u64) -> stockpot_library::Result<()> {
     let expected = library.starting_point(&names()).unwrap();
     let state = |what: &str, parent| NewState {
         bytes: format!("{what} {mark} ").repeat(2000).into_bytes(),
@@ -51,11 +57,8 @@ fn commit_one(library: &Library, mark: u64) {
         began_secs: mark,
         now_secs: mark,
     };
-    library
-        .writer(mark, Duration::from_secs(10))
-        .unwrap()
-        .commit_run(commit)
-        .unwrap();
+    let writer = library.writer(mark, Duration::from_secs(10))?;
+    writer.commit_run(commit).map(drop)
 }
 
 /// Steps of the current encoder; checks that all that is current comes from one run.

@@ -136,3 +136,90 @@ fn not_weights(e: safetensors::SafeTensorError) -> Error {
         reason: e.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stockpot_core::Rng;
+
+    use super::*;
+    use crate::params::Init;
+
+    fn small() -> (Arc<Layout>, Vec<u8>) {
+        let mut layout = Layout::default();
+        layout.push("a/kernel".into(), vec![3, 3, 2, 4], Init::Zero);
+        layout.push("a/bias".into(), vec![4], Init::Zero);
+        let layout = Arc::new(layout);
+        let params = Params::init(layout.clone(), 1);
+        let words = BTreeMap::from([("area".to_owned(), "face".to_owned())]);
+        let bytes = to_bytes(Family::DEFAULT, &params, &words).unwrap();
+        (layout, bytes)
+    }
+
+    /// Must return, whatever the bytes are; weights that are taken are those of the layout.
+    fn read_all(layout: &Arc<Layout>, bytes: &[u8]) -> bool {
+        let _ = metadata(bytes);
+        let _ = family_of(bytes);
+        match from_bytes(Family::DEFAULT, layout, bytes) {
+            Ok(params) => {
+                assert_eq!(params.data.len(), layout.len());
+                assert!(params.data.iter().all(|v| v.is_finite()));
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused() {
+        let (layout, good) = small();
+        assert!(read_all(&layout, &good));
+        let mut tried = 0u32;
+        let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+        for at in 0..good.len() {
+            assert!(!read_all(&layout, &good[..at]), "cut at {at}");
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                read_all(&layout, &bad);
+                tried += 1;
+            }
+            tried += 1;
+        }
+        // Lengths of the header that are not there, or wrap around.
+        for length in [
+            0,
+            1,
+            header as u64,
+            u64::MAX,
+            u64::MAX - 7,
+            1 << 32,
+            1 << 63,
+        ] {
+            let mut bad = good.clone();
+            bad[..8].copy_from_slice(&length.to_le_bytes());
+            assert!(!read_all(&layout, &bad), "{length}");
+            tried += 1;
+        }
+        let mut rng = Rng::stream(3, "weights", 0);
+        for _ in 0..10_000 {
+            let mut text = good[8..header].to_vec();
+            for _ in 0..=rng.below(4) {
+                let at = rng.below(text.len());
+                match rng.below(3) {
+                    0 => text[at] = b"0123456789[]{}\",:-eE."[rng.below(20)],
+                    1 => drop(text.remove(at)),
+                    _ => text.insert(at, text[rng.below(text.len())]),
+                }
+            }
+            let mut bad = (text.len() as u64).to_le_bytes().to_vec();
+            bad.extend(&text);
+            bad.extend(&good[header..]);
+            read_all(&layout, &bad);
+            let noise: Vec<u8> = (0..rng.below(300)).map(|_| rng.below(256) as u8).collect();
+            assert!(!read_all(&layout, &noise));
+            tried += 2;
+        }
+        eprintln!("{tried} weights files tried");
+        assert!(tried > 20_000);
+    }
+}

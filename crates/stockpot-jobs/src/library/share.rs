@@ -18,7 +18,7 @@ pub struct ExportReply {
     /// The file.
     pub file: PathBuf,
     /// Its length.
-    pub file_bytes: u64,
+    pub size_bytes: u64,
     /// Who is in it.
     pub persons: Vec<PersonName>,
     /// Who is not, and why.
@@ -51,7 +51,7 @@ pub fn export(ctx: &Context, what: &Selection, file: &Path) -> Result<ExportRepl
     }
     Ok(ExportReply {
         file: file.into(),
-        file_bytes: report.bytes,
+        size_bytes: report.bytes,
         persons: report.persons,
         left_out,
         objects: report.objects,

@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod erase;
 mod full_disk;
+mod fuzz;
 mod lineage;
 mod properties;
 mod relations;
