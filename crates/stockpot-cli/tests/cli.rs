@@ -165,6 +165,12 @@ fn wrong_arguments_end_with_2() {
         ),
         ("swap a.mp4 --to anna -o b.mp4 --frames 9-3", "comes after"),
         ("swap a.mp4 --to anna -o b.mp4 --crf 52", "51"),
+        ("demo --assets nowhere", "Cannot read the assets nowhere"),
+        ("eval --assets nowhere", "Cannot read the assets nowhere"),
+        (
+            "stock make --assets nowhere --steps 1 --work w -o a.stock",
+            "Cannot read the assets nowhere",
+        ),
         ("init --seed many", "--seed"),
         ("init --quiet --verbose", "cannot be used with"),
     ];

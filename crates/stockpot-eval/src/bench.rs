@@ -128,8 +128,8 @@ impl World {
     /// If the face models or head data are not installed, `assets` cannot be used, or the folder cannot
     /// be made.
     pub fn open(ctx: &Context, effort: Effort, assets: Option<&Path>) -> Result<Self, JobError> {
-        let models = FaceModels::load(&ctx.models_dir)?;
         let head = sets::head_data(ctx, assets)?;
+        let models = FaceModels::load(&ctx.models_dir)?;
         let (work, ctx) = own_library(ctx)?;
         Ok(Self {
             cast: Cast { seed: ctx.seed },

@@ -128,9 +128,9 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         },
         parts: Vec::new(),
     };
+    let head = head_data(ctx, settings.assets.as_deref())?;
     stage.claim_folder()?;
     let models = FaceModels::load(&ctx.models_dir)?;
-    let head = head_data(ctx, settings.assets.as_deref())?;
     let names = ["a", "b"].map(str::parse::<PersonName>);
     let [Ok(a), Ok(b)] = names else {
         return Err(JobError::failed("The names `a` and `b` cannot be used"));

@@ -93,20 +93,14 @@ impl Cast {
 /// # Errors
 /// If the package is not installed or damaged, or the folder cannot be used.
 pub fn head_data(ctx: &Context, assets: Option<&Path>) -> Result<HeadData, JobError> {
+    // First what the user typed, then what is installed.
+    let photos = assets.map(photos).transpose()?;
     let package = stockpot_faces::models::head_package(&ctx.models_dir)?;
     let head = HeadData::from_package(&package)
         .map_err(|e| JobError::failed(format!("The head data cannot be used: {e}")))?;
-    let Some(folder) = assets else {
+    let (Some(folder), Some(photos)) = (assets, photos) else {
         return Ok(head);
     };
-    let photos = Photos::open(folder).map_err(|e| {
-        let cause = std::error::Error::source(&e).map(|s| format!(": {s}"));
-        let error = JobError::usage(format!("{e}{}", cause.unwrap_or_default()));
-        match e.hint() {
-            Some(hint) => error.with_hint(hint),
-            None => error,
-        }
-    })?;
     let head = head.with_photos(photos);
     let [skins, hairs] = head.photos().map_or([0; 2], Photos::counts);
     let used = format!(
@@ -119,6 +113,17 @@ pub fn head_data(ctx: &Context, assets: Option<&Path>) -> Result<HeadData, JobEr
         ctx.progress.send(Progress::Info(line));
     }
     Ok(head)
+}
+
+fn photos(folder: &Path) -> Result<Photos, JobError> {
+    Photos::open(folder).map_err(|e| {
+        let cause = std::error::Error::source(&e).map(|s| format!(": {s}"));
+        let error = JobError::usage(format!("{e}{}", cause.unwrap_or_default()));
+        match e.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    })
 }
 
 /// How much is rendered and trained.

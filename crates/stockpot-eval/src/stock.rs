@@ -110,9 +110,9 @@ pub fn make(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         JobError::usage(format!("{family} has no trunk"))
             .with_hint("take a comb network, such as comb-s-96")
     })?;
+    let head = head_data(ctx, settings.assets.as_deref())?;
     let work = &settings.work;
     std::fs::create_dir_all(work).map_err(|e| cannot("make the folder", work, &e))?;
-    let head = head_data(ctx, settings.assets.as_deref())?;
     let strangers = Strangers::open(ctx, &head, family, settings.people, work)?;
     let folder = work.join(family.to_string());
     let mut trainer = begin(ctx, settings, trunk, strangers.people, &folder)?;
