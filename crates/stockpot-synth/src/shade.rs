@@ -208,7 +208,7 @@ impl Shader<'_> {
         let paint = match class {
             Class::Skin => {
                 let skin = self.person.worn.skin.as_ref();
-                let photo = photo.zip(skin).map(|(p, skin)| skin.cleared(p, rest));
+                let photo = photo.zip(skin).map(|(p, skin)| skin.with_scalp(p, rest));
                 let paint = paint::body(rest, look, photo, self.detail);
                 // The slope turns with the head; across the surface only.
                 let slope = turned(paint.slope, self.moment.turn_rad);

@@ -34,11 +34,9 @@ pub(crate) struct PhotoSkin {
     /// By which its colours are multiplied.
     tint: Vec3,
     texels_per_dm: f32,
-    /// Whether the shorn hair on the scalp of the photograph is to be seen: not where other hair is
-    /// drawn by code, which has a colour of its own.
-    shorn: bool,
-    /// Colour of the forehead, tinted.
-    forehead: Vec3,
+    /// What the scalp is laid over with, and how much: the shorn hair of the photograph has not the
+    /// colour of hair that is drawn by code.
+    scalp: (Vec3, f32),
 }
 
 impl PhotoSkin {
@@ -49,17 +47,15 @@ impl PhotoSkin {
         std::array::from_fn(|k| colour[k] * self.tint[k])
     }
 
-    /// `colour` at a place of the base mesh without what does not belong to the person.
-    pub(crate) fn cleared(&self, colour: Vec3, rest: Vec3) -> Vec3 {
-        if self.shorn {
+    /// `colour` at a place of the base mesh with the person's own scalp.
+    pub(crate) fn with_scalp(&self, colour: Vec3, rest: Vec3) -> Vec3 {
+        let (own, share) = self.scalp;
+        if share == 0.0 {
             return colour;
         }
         // Shorn hair begins some way before the hairline of the base mesh.
-        mix(
-            colour,
-            self.forehead,
-            smooth(-0.3, 0.0, above_hairline(rest, 0.0)),
-        )
+        let on = smooth(-0.3, 0.0, above_hairline(rest, 0.0));
+        mix(colour, own, share * on)
     }
 }
 
@@ -125,15 +121,19 @@ impl Worn {
                 texture: file.texture.clone(),
                 tint,
                 texels_per_dm: file.texels_per_dm,
-                shorn: true,
-                forehead: std::array::from_fn(|k| file.forehead[k] * tint[k]),
+                scalp: (std::array::from_fn(|k| file.forehead[k] * tint[k]), 1.0),
             }
         });
         let mut rng = Rng::stream(seed, "photographed hair", 0);
         let weights = photos.hairs.iter().map(|h| suits(h, look.hair_kind, sex));
         let hair = one_of(&photos.hairs, weights, HAIR_SHARE, &mut rng).cloned();
         if let Some(skin) = &mut skin {
-            skin.shorn = hair.is_some() || look.hair_kind == HairKind::Bald;
+            match look.hair_kind {
+                _ if hair.is_some() => skin.scalp.1 = 0.0,
+                HairKind::Bald => skin.scalp.1 = 0.0,
+                HairKind::Buzz => skin.scalp = (look.hair, 0.65),
+                _ => {}
+            }
         }
         Self { skin, hair }
     }
