@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use stockpot_core::{ContentHash, PersonName};
-use stockpot_library::{LogState, Shown};
+use stockpot_library::{LogState, Shown, Weights};
 
 use crate::context::Context;
 use crate::error::JobError;
@@ -97,6 +97,8 @@ pub struct LogRow {
     pub steps: u64,
     /// Similarity of held-out faces and their reconstruction, 0 to 1.
     pub held_out_ssim: Option<f64>,
+    /// Why its weights are not here, where they are not.
+    pub without_weights: Option<String>,
     /// Whether it is current.
     pub current: bool,
 }
@@ -122,6 +124,11 @@ pub fn log(ctx: &Context) -> Result<Vec<LogRow>, JobError> {
         run: r.run.to_string(),
         steps: r.steps,
         held_out_ssim: r.metrics.get("heldout_ssim").copied(),
+        without_weights: match r.weights {
+            Weights::Here => None,
+            Weights::Absent(reason) => Some(reason.word().to_owned()),
+            Weights::Missing => Some("missing".to_owned()),
+        },
         current: r.current,
     };
     Ok(report.rows.into_iter().map(row).collect())
@@ -151,6 +158,9 @@ pub fn show(ctx: &Context, key: &str) -> Result<ShowReply, JobError> {
         Shown::Person(p) => {
             put("name", p.name.to_string());
             put("faces", p.facesets_dir.display().to_string());
+            for problem in &p.problems {
+                ctx.warn(problem.clone());
+            }
             if let Some(consent) = &p.consent {
                 put("consent", words(&consent.record.basis));
                 put("entered_by", consent.record.entered_by.clone());

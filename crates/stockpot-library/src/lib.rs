@@ -54,7 +54,7 @@ pub use gc::{CollectedState, GcOptions, GcReport, KEPT_DAYS, KEPT_STATES};
 pub use kinship::Kinship;
 pub use library::{InitOptions, Library, Writer};
 pub use lock::LockHolder;
-pub use log::{LogReport, LogRow, LogState};
+pub use log::{LogReport, LogRow, LogState, Weights};
 pub use objects::{MAX_OBJECT_BYTES, hash_of};
 pub use passports::{NewPassport, PassportRecord};
 pub use persons::{PersonSummary, RemovalReport};

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockpot_core::{ContentHash, PersonName};
 
+use crate::absence::Absent;
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::library::Library;
-use crate::record::{DecoderForm, Metrics, Record};
+use crate::record::{AbsenceReason, DecoderForm, Metrics, Record};
 use crate::refs::{RefName, Slot, Snapshot};
 use crate::run_id::RunId;
 use crate::store;
@@ -37,6 +38,17 @@ pub enum LogState {
     },
 }
 
+/// Whether the weights of a state are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weights {
+    /// They are.
+    Here,
+    /// They are not, and that is known.
+    Absent(AbsenceReason),
+    /// They are missing.
+    Missing,
+}
+
 /// One state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogRow {
@@ -53,6 +65,8 @@ pub struct LogRow {
     pub current: bool,
     /// The run that made it.
     pub run: RunId,
+    /// Whether its weights are here.
+    pub weights: Weights,
     /// Training steps since scratch.
     pub steps: u64,
     /// Held-out metrics.
@@ -102,6 +116,12 @@ fn read_rows(
     report: &mut LogReport,
 ) -> Result<Vec<LogRow>> {
     let mut rows = Vec::new();
+    let absent = Absent::read(layout)?;
+    let weights = |object: &ContentHash| match absent.objects.get(object) {
+        _ if layout.object(object).is_file() => Weights::Here,
+        Some(reason) => Weights::Absent(*reason),
+        None => Weights::Missing,
+    };
     for hash in store::list_records(layout)? {
         let record = match store::get_record(layout, &hash) {
             Ok(record) => record,
@@ -119,6 +139,7 @@ fn read_rows(
                 line: 0,
                 current,
                 run: r.run,
+                weights: weights(&r.object),
                 steps: r.steps,
                 metrics: r.metrics,
                 created_secs: r.created_secs,
@@ -134,6 +155,7 @@ fn read_rows(
                 line: 0,
                 current,
                 run: r.run,
+                weights: weights(&r.object),
                 steps: r.steps,
                 metrics: r.metrics,
                 created_secs: r.created_secs,

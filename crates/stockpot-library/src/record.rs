@@ -272,6 +272,18 @@ pub enum AbsenceReason {
     Lost,
 }
 
+impl AbsenceReason {
+    /// The reason in a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Collected => "collected",
+            Self::Erased => "erased",
+            Self::NotImported => "not imported",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 impl std::fmt::Display for AbsenceReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

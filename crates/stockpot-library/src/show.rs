@@ -24,6 +24,8 @@ pub struct PersonDetail {
     pub decoder: Option<Stored<DecoderStateRecord>>,
     /// Where the facesets are; may not exist yet.
     pub facesets_dir: PathBuf,
+    /// What is damaged or missing, in words.
+    pub problems: Vec<String>,
 }
 
 /// What was found.
@@ -83,20 +85,33 @@ impl Library {
     /// Everything known of a person.
     ///
     /// # Errors
-    /// [`Error::NoSuchPerson`], or what is damaged.
+    /// [`Error::NoSuchPerson`]. What is damaged is a gap, named in `problems`.
     pub fn show_person(&self, name: &PersonName) -> Result<PersonDetail> {
         let snapshot = Snapshot::read(&self.layout)?;
         self.require_person(&snapshot, name)?;
-        let target = |r: RefName| snapshot.target(&self.layout, &r);
-        let person = target(RefName::Person(name.clone()))?;
-        let consent = target(RefName::Consent(name.clone()))?;
-        let decoder = target(RefName::Decoder(name.clone()))?;
+        let mut problems = Vec::new();
         Ok(PersonDetail {
-            person: person.map(|h| store::get(&self.layout, &h)).transpose()?,
+            person: self.part(&snapshot, RefName::Person(name.clone()), &mut problems),
             name: name.clone(),
-            consent: consent.map(|h| store::get(&self.layout, &h)).transpose()?,
-            decoder: decoder.map(|h| store::get(&self.layout, &h)).transpose()?,
+            consent: self.part(&snapshot, RefName::Consent(name.clone()), &mut problems),
+            decoder: self.part(&snapshot, RefName::Decoder(name.clone()), &mut problems),
             facesets_dir: self.facesets_dir(name),
+            problems,
+        })
+    }
+
+    /// What a ref names; a gap and a word about it if that cannot be read.
+    fn part<T: store::Kind>(
+        &self,
+        snapshot: &Snapshot,
+        name: RefName,
+        problems: &mut Vec<String>,
+    ) -> Option<Stored<T>> {
+        let hash = snapshot.target(&self.layout, &name);
+        let part = hash.and_then(|h| h.map(|h| store::get(&self.layout, &h)).transpose());
+        part.unwrap_or_else(|problem| {
+            problems.push(problem.to_string());
+            None
         })
     }
 

@@ -210,6 +210,7 @@ fn a_chain_of_any_length_is_drawn() {
             line: 9,
             current: false,
             run: "r".parse().unwrap(),
+            weights: crate::Weights::Here,
             steps: 0,
             metrics: Metrics::new(),
             created_secs: 0,

@@ -129,6 +129,36 @@ fn a_lost_state_gives_way_to_the_one_before() {
 }
 
 #[test]
+fn show_and_log_draw_what_is_left() {
+    let (_dir, library) = with_runs(2);
+    let rows = library.log().unwrap().rows;
+    let anna = library.show_person(&name("anna")).unwrap();
+    assert_eq!(anna.problems, Vec::<String>::new());
+    // The first encoder state's record, one decoder's weights, a consent.
+    std::fs::remove_file(library.layout.record(&rows[0].hash)).unwrap();
+    let decoder = anna.decoder.unwrap();
+    std::fs::remove_file(library.layout.object(&decoder.record.object)).unwrap();
+    std::fs::write(library.layout.record(&anna.consent.unwrap().hash), b"{}").unwrap();
+    let log = library.log().unwrap();
+    assert_eq!((log.rows.len(), log.unreadable.len()), (rows.len() - 1, 1));
+    let row = log.rows.iter().find(|r| r.hash == decoder.hash).unwrap();
+    assert_eq!(row.weights, crate::Weights::Missing);
+    let anna = library.show_person(&name("anna")).unwrap();
+    assert_eq!(anna.decoder.unwrap(), decoder);
+    assert_eq!(anna.consent, None);
+    assert!(anna.problems[0].contains("damaged"), "{:?}", anna.problems);
+    assert!(matches!(
+        library.show("anna").unwrap(),
+        crate::Shown::Person(_)
+    ));
+    repair(&library).unwrap();
+    let lost = crate::Weights::Absent(crate::AbsenceReason::Lost);
+    let log = library.log().unwrap();
+    let row = log.rows.iter().find(|r| r.hash == decoder.hash).unwrap();
+    assert_eq!(row.weights, lost);
+}
+
+#[test]
 fn leftovers_go_and_strangers_stay() {
     let (_dir, library) = with_runs(1);
     let root = library.root();
