@@ -8,7 +8,7 @@ use stockpot_core::face::{LANDMARKS, LEFT_EYE, LIPS, RIGHT_EYE};
 use crate::INNER_LIPS;
 
 /// Points whose places the slide is read from: as far from each other as can be.
-const INPUTS: usize = 100;
+const INPUTS: usize = 150;
 /// Strength of the ridge, in squared eye distances; found on strangers held out: 0.03 and 1 do
 /// hardly worse.
 const RIDGE: f64 = 0.1;
