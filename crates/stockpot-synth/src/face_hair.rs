@@ -316,7 +316,7 @@ fn beard(front: &Front<'_>, look: &Look, seed: u64) -> Part {
         Beard::None => (0, 0.0),
         Beard::Moustache => (5000, rng.range(0.06, 0.09)),
         Beard::Goatee => (6000, rng.range(0.045, 0.085)),
-        Beard::Full => (9000, rng.range(0.045, 0.085)),
+        Beard::Full => (6000, rng.range(0.045, 0.085)),
     };
     let colour = mix(look.hair, [0.03, 0.016, 0.01], 0.2);
     let surface = strands(scale(colour, 0.7), colour, 5.0, 0.6, look);
