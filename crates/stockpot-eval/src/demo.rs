@@ -19,8 +19,8 @@ use stockpot_faces::FaceModels;
 use stockpot_jobs::person::ConsentFrom;
 use stockpot_jobs::{Context, JobError, extract, init, person, swap, train};
 use stockpot_model::Family;
-use stockpot_synth::Person;
 use stockpot_synth::assets::HeadData;
+use stockpot_synth::{Beard, Person};
 
 use crate::bench::{cannot, machine};
 use crate::sets::head_data;
@@ -361,7 +361,7 @@ impl Stage<'_> {
     }
 }
 
-/// Luminance of skin, linear light, of those who play A: faces whose features hardly stand out take
+/// Luminance of skin, linear light, of who plays A: faces whose features hardly stand out take
 /// longest to learn, and the demo has minutes.
 const MIDDLE_TONES: std::ops::Range<f32> = 0.15..0.5;
 
@@ -375,7 +375,8 @@ fn cast(head: &HeadData, seed: u64) -> [Person; 2] {
         0.2126 * r + 0.7152 * g + 0.0722 * b
     };
     let mut first = (0..24).map(|n| person(1000 + n));
-    let a = first.find(|p| MIDDLE_TONES.contains(&luminance(p)));
+    // A beard would stay on A's chin: a swap ends above it.
+    let a = first.find(|p| MIDDLE_TONES.contains(&luminance(p)) && p.beard() == Beard::None);
     let a = a.unwrap_or_else(|| person(0));
     let skin = |other: &Person| -> f32 {
         let (a, b) = (a.skin(), other.skin());

@@ -121,7 +121,7 @@ pub fn draw_in_stages(
             posed: &posed,
             shadows,
             pixel_dm: moment.camera.view_dm / high as f32,
-            detail: smooth(70.0, 170.0, high as f32 / moment.camera.view_dm),
+            detail: smooth(95.0, 170.0, high as f32 / moment.camera.view_dm),
         },
         scenery: Scenery::new(&moment.backdrop, [wide, high]),
         wide,

@@ -230,7 +230,7 @@ fn skin(rest: Vec3, look: &Look, photo: Option<Vec3>, detail: f32) -> Paint {
     slope = add(slope, [aside * rest[0].signum(), up, 0.0]);
     let shade = 1.0 + 0.16 * blotch + 0.1 * middle + 0.08 * fine;
     // Blood lies in patches: some are redder, some more sallow.
-    let flush = 0.07 * (noise(scale(rest, 6.5), seed ^ 16) - 0.5);
+    let flush = 0.025 * uneven[1];
     let tint = [1.0 + flush, 1.0 - 0.8 * flush, 1.0 - flush];
     let mut colour = std::array::from_fn(|k| look.skin[k] * shade * tint[k]);
     // Blood under the cheeks, the tip of the nose and the ears; a cooler beard and eye region.
