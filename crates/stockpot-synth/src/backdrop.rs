@@ -5,7 +5,7 @@
 use stockpot_core::Rng;
 
 use crate::performance::Backdrop;
-use crate::vec3::{Vec3, add, mix, scale, smooth};
+use crate::vec3::{Vec3, add, far, mix, scale, smooth};
 
 /// Kinds of [`Sketch`].
 const KINDS: usize = 5;
@@ -115,7 +115,7 @@ impl Sketch {
     /// Colour in linear light at `at` of a picture of `size` pixels.
     fn colour(&self, at: [f32; 2], size: [f32; 2]) -> Vec3 {
         let [x, y] = std::array::from_fn(|i| (at[i] + 0.5 - 0.5 * size[i]) / size[1]);
-        let lit = 1.0 + self.slope[0] * x + self.slope[1] * y - 0.4 * x.hypot(y + 0.05);
+        let lit = 1.0 + self.slope[0] * x + self.slope[1] * y - 0.4 * far(x, y + 0.05);
         let mut out = scale(self.colour, lit.max(0.2));
         if self.kind == 4 {
             // Sky over ground.
@@ -126,8 +126,8 @@ impl Sketch {
         for ([cx, cy, wide, high], colour) in &self.shapes {
             let cover = if *high == 0.0 {
                 let blur = if self.kind == 1 { 0.25 } else { 0.6 };
-                let far = (x - cx).hypot(y - cy) / wide;
-                smooth(1.0 + blur, 1.0 - blur, far)
+                let off = far(x - cx, y - cy) / wide;
+                smooth(1.0 + blur, 1.0 - blur, off)
             } else {
                 let edge = |v: f32, half: f32| smooth(0.04, -0.04, v.abs() - half);
                 edge(x - cx, *wide) * edge(y - cy, *high)

@@ -20,7 +20,7 @@ use crate::props;
 use crate::raster::{self, NOTHING, Seen};
 use crate::scene;
 use crate::shade::{Shader, Spot};
-use crate::vec3::{Vec3, add, scale, smooth};
+use crate::vec3::{Turn, Vec3, add, scale, smooth, turned};
 
 /// Samples per pixel along each axis.
 const SAMPLES: usize = 2;
@@ -121,6 +121,11 @@ pub fn draw_in_stages(
             posed: &posed,
             shadows,
             pixel_dm: moment.camera.view_dm / high as f32,
+            turn: Turn::new(moment.turn_rad),
+            gaze: turned(
+                [0.0, 0.0, 1.0],
+                [moment.gaze_rad[0], moment.gaze_rad[1], 0.0],
+            ),
             detail: smooth(95.0, 170.0, high as f32 / moment.camera.view_dm),
         },
         scenery: Scenery::new(&moment.backdrop, [wide, high]),
@@ -312,12 +317,13 @@ impl Canvas<'_> {
                 }
                 continue;
             };
+            // Samples of one triangle are one spot.
             let mut spots = [Spot {
                 triangle: first.triangle,
                 shares: first.shares,
             }; ALL];
             let mut members = [i; ALL];
-            let mut count = 1;
+            let (mut count, mut places) = (1, 1);
             for j in i + 1..ALL {
                 let other = seen[j];
                 let alike = facets.get(other.triangle as usize).is_some_and(|f| {
@@ -327,13 +333,24 @@ impl Canvas<'_> {
                             || (other.depth - first.depth).abs() < close)
                 });
                 if alike && !done[j] {
-                    spots[count].triangle = other.triangle;
-                    spots[count].shares = other.shares;
                     members[count] = j;
                     count += 1;
+                    let same = (0..places).find(|p| spots[*p].triangle == other.triangle);
+                    if let Some(same) = same {
+                        spots[same].shares = add(spots[same].shares, other.shares);
+                    } else {
+                        spots[places] = Spot {
+                            triangle: other.triangle,
+                            shares: other.shares,
+                        };
+                        places += 1;
+                    }
                 }
             }
-            let shaded = self.shader.shade(&spots[..count]);
+            for spot in &mut spots[..places] {
+                spot.shares = scale(spot.shares, 1.0 / count as f32);
+            }
+            let shaded = self.shader.shade(&spots[..places]);
             for j in &members[..count] {
                 done[*j] = true;
                 out[*j] = Sample {

@@ -99,8 +99,17 @@ pub(crate) fn on_scalp(rest: Vec3, look: &Look) -> f32 {
 /// How much of the skin is hidden by painted roots at a place of the base mesh, 0 to 1.
 pub(crate) fn roots(rest: Vec3, look: &Look) -> f32 {
     let inside = on_scalp(rest, look);
-    if inside < -0.12 {
+    if inside <= -0.08 {
         return 0.0;
+    }
+    let full = match look.hair_kind {
+        HairKind::Buzz => 0.8,
+        HairKind::Ring => 0.7,
+        _ => 0.97,
+    };
+    // Neither the streaks nor the edge reach farther than this.
+    if inside >= 0.25 {
+        return full;
     }
     // Fine hairs: streaks along the way in which hair grows, thinning out over a centimetre.
     let round = rest[0].atan2(rest[2] - 0.3);
@@ -109,11 +118,6 @@ pub(crate) fn roots(rest: Vec3, look: &Look) -> f32 {
         look.noise_seed ^ 13,
     );
     let edge = 0.1 * (noise(scale(rest, 6.0), look.noise_seed ^ 12) - 0.5);
-    let full = match look.hair_kind {
-        HairKind::Buzz => 0.8,
-        HairKind::Ring => 0.7,
-        _ => 0.97,
-    };
     full * smooth(0.0, 0.13, inside + edge - 0.02 + 0.1 * (streak - 0.5))
 }
 

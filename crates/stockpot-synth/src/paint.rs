@@ -5,7 +5,7 @@ use crate::assets::Class;
 use crate::face_hair::Beard;
 use crate::hair;
 use crate::person::{Garment, Look, below_neckline};
-use crate::vec3::{Vec3, add, dot, mix, scale, smooth, sub, turned, unit};
+use crate::vec3::{Vec3, add, dot, far, mix, scale, smooth, sub, unit};
 
 /// Colour (linear light), gloss and class of one place.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +14,7 @@ pub(crate) struct Paint {
     /// Strength of the highlight.
     pub(crate) gloss: f32,
     /// Sharpness of the highlight (exponent).
-    pub(crate) sharpness: f32,
+    pub(crate) sharpness: i32,
     /// Share of light that reaches the place.
     pub(crate) open: f32,
     /// How fast the surface rises on the base mesh, along each axis: what its normal leans away from.
@@ -120,7 +120,7 @@ pub(crate) fn body(rest: Vec3, look: &Look, photo: Option<Vec3>, detail: f32) ->
         Paint {
             colour: photo.unwrap_or(look.skin),
             gloss: 0.04,
-            sharpness: 18.0,
+            sharpness: 18,
             open: 1.0,
             slope: [0.0; 3],
             class: Class::Skin,
@@ -169,8 +169,7 @@ fn cloth(rest: Vec3, neck: f32, look: &Look) -> Paint {
             }
         }
         Garment::Shirt(other) => {
-            let button =
-                before && (rest[0] - 0.03).hypot(((neck * 2.2).fract() - 0.5) / 2.2) < 0.028;
+            let button = before && far(rest[0] - 0.03, ((neck * 2.2).fract() - 0.5) / 2.2) < 0.028;
             if button {
                 colour = other;
             }
@@ -184,7 +183,7 @@ fn cloth(rest: Vec3, neck: f32, look: &Look) -> Paint {
     Paint {
         colour: scale(colour, weave * hem),
         gloss: 0.01,
-        sharpness: 8.0,
+        sharpness: 8,
         open: 1.0,
         slope: scale(fold, 0.28),
         class: Class::Garment,
@@ -197,18 +196,27 @@ fn wrinkles([x, y, _]: Vec3, front: f32, look: &Look) -> [f32; 2] {
     if depth <= 0.0 {
         return [0.0; 2];
     }
-    let wave = 0.9 * noise_2d([x * 5.0, 3.5], look.noise_seed ^ 15);
     let brow = smooth(7.62, 7.7, y) * smooth(8.0, 7.88, y) * smooth(0.5, 0.3, x);
-    let lines = brow * (75.0 * y + wave).cos();
+    let mut lines = 0.0;
+    if brow > 0.0 {
+        let wave = 0.9 * noise_2d([x * 5.0, 3.5], look.noise_seed ^ 15);
+        lines = brow * (75.0 * y + wave).cos();
+    }
     // Crow's feet spread from the outer corner of the eye.
     let (dx, dy) = (x - 0.46, y - 7.27);
     let feet = smooth(0.0, 0.04, dx) * smooth(0.2, 0.1, dx) * smooth(0.14, 0.08, dy.abs());
-    let spread = feet * (12.0 * dy.atan2(dx + 0.02)).cos();
+    let mut spread = 0.0;
+    if feet > 0.0 {
+        spread = feet * (12.0 * dy.atan2(dx + 0.02)).cos();
+    }
     // The fold from the wing of the nose to the corner of the mouth.
-    let line = 0.2 + 0.5 * (6.92 - y);
     let fold = smooth(6.55, 6.65, y) * smooth(6.95, 6.88, y);
-    let off = (x - line) / 0.04;
-    let groove = fold * off * (-off * off).exp();
+    let mut groove = 0.0;
+    if fold > 0.0 {
+        let line = 0.2 + 0.5 * (6.92 - y);
+        let off = (x - line) / 0.04;
+        groove = fold * off * (-off * off).exp();
+    }
     [depth * (0.32 * lines + 0.3 * spread), depth * 0.9 * groove]
 }
 
@@ -234,7 +242,7 @@ fn skin(rest: Vec3, look: &Look, photo: Option<Vec3>, detail: f32) -> Paint {
     let tint = [1.0 + flush, 1.0 - 0.8 * flush, 1.0 - flush];
     let mut colour = std::array::from_fn(|k| look.skin[k] * shade * tint[k]);
     // Blood under the cheeks, the tip of the nose and the ears; a cooler beard and eye region.
-    let near = |cx: f32, cy: f32, r: f32| smooth(r, 0.0, (x - cx).hypot(y - cy));
+    let near = |cx: f32, cy: f32, r: f32| smooth(r, 0.0, far(x - cx, y - cy));
     let red = front * (0.5 * near(0.42, 6.95, 0.32) + 0.6 * near(0.0, 6.95, 0.16))
         + 0.5 * smooth(0.72, 0.8, x) * smooth(6.6, 6.9, y);
     colour = mix(
@@ -246,7 +254,7 @@ fn skin(rest: Vec3, look: &Look, photo: Option<Vec3>, detail: f32) -> Paint {
     if let Some(photo) = photo {
         colour = scale(photo, 1.0 + 0.1 * fine + 0.06 * middle);
     }
-    let socket = front * smooth(0.2, 0.05, ((x - 0.31) * 0.9).hypot(y - 7.26));
+    let socket = front * smooth(0.2, 0.05, far((x - 0.31) * 0.9, y - 7.26));
     if photo.is_none() {
         colour = scale(colour, 1.0 - 0.16 * socket);
     }
@@ -279,11 +287,7 @@ fn skin(rest: Vec3, look: &Look, photo: Option<Vec3>, detail: f32) -> Paint {
         );
     }
     for mole in look.moles {
-        let dark = smooth(
-            mole[2],
-            mole[2] * 0.5,
-            (rest[0] - mole[0]).hypot(y - mole[1]),
-        ) * front;
+        let dark = smooth(mole[2], mole[2] * 0.5, far(rest[0] - mole[0], y - mole[1])) * front;
         colour = mix(colour, scale(look.skin, 0.3), 0.8 * dark);
     }
     let (lip, brow) = (
@@ -297,7 +301,7 @@ fn skin(rest: Vec3, look: &Look, photo: Option<Vec3>, detail: f32) -> Paint {
     }
     colour = mix(colour, brow_colour(look), 0.7 * brow);
     // The lid's edge carries the lashes.
-    let rim = ((x - LID.0[0]) / LID.1[0]).hypot((y - LID.0[1]) / LID.1[1]);
+    let rim = far((x - LID.0[0]) / LID.1[0], (y - LID.0[1]) / LID.1[1]);
     let upper = smooth(-0.01, 0.02, y - 7.285);
     let lash = smooth(1.3, 1.05, rim) * front * (0.25 + 0.6 * upper);
     colour = mix(colour, [0.012, 0.009, 0.008], lash);
@@ -310,7 +314,7 @@ fn skin(rest: Vec3, look: &Look, photo: Option<Vec3>, detail: f32) -> Paint {
     Paint {
         colour,
         gloss: if lip > 0.5 { 0.12 } else { oil },
-        sharpness: if lip > 0.5 { 40.0 } else { 18.0 },
+        sharpness: if lip > 0.5 { 40 } else { 18 },
         open: 1.0,
         slope,
         class,
@@ -362,6 +366,9 @@ fn brow_cover(rest: Vec3, look: &Look) -> f32 {
     let along = (x - BROW[0].0) / (BROW[3].0 - BROW[0].0);
     let (_, middle, half) = brow_line(along, look);
     let off = (rest[1] - middle).abs();
+    if off >= half {
+        return 0.0;
+    }
     let strokes = noise(
         [(x - rest[1]) * 75.0, (x + rest[1]) * 22.0, 0.0],
         look.noise_seed ^ 8,
@@ -369,9 +376,8 @@ fn brow_cover(rest: Vec3, look: &Look) -> f32 {
     smooth(half, half * 0.45, off) * (0.45 + 0.75 * strokes).min(1.0)
 }
 
-/// An eyeball; `direction` is that from its centre to the place, `gaze_rad` its turn.
-pub(crate) fn eye(direction: Vec3, gaze_rad: [f32; 2], look: &Look) -> Paint {
-    let ahead = turned([0.0, 0.0, 1.0], [gaze_rad[0], gaze_rad[1], 0.0]);
+/// An eyeball; `direction` is that from its centre to the place, `ahead` that in which it looks.
+pub(crate) fn eye(direction: Vec3, ahead: Vec3, look: &Look) -> Paint {
     let angle = dot(direction, ahead).clamp(-1.0, 1.0).acos();
     let across = sub(direction, scale(ahead, dot(direction, ahead)));
     let round = across[1].atan2(across[0]);
@@ -396,7 +402,7 @@ pub(crate) fn eye(direction: Vec3, gaze_rad: [f32; 2], look: &Look) -> Paint {
     Paint {
         colour,
         gloss: 0.9,
-        sharpness: 220.0,
+        sharpness: 220,
         open,
         slope: [0.0; 3],
         class: Class::Eyes,
@@ -466,7 +472,7 @@ pub(crate) fn mouth(rest: Vec3, class: Class, look: &Look) -> Paint {
     Paint {
         colour,
         gloss: 0.25,
-        sharpness: 50.0,
+        sharpness: 50,
         open,
         slope: [0.0; 3],
         class,

@@ -6,14 +6,14 @@ use crate::assets::{Class, HeadData};
 use crate::performance::{Moment, OccluderKind};
 use crate::person::Person;
 use crate::scene::{Bind, Part, Surface, eye_centres};
-use crate::vec3::{Vec3, add, scale, turned};
+use crate::vec3::{Turn, Vec3, add, scale};
 
 /// A surface that hardly shines.
 fn matt(colour: Vec3) -> Surface {
     Surface::Plain {
         colour,
         gloss: 0.03,
-        sharpness: 16.0,
+        sharpness: 16,
     }
 }
 
@@ -30,11 +30,11 @@ pub(crate) fn occluder(data: &HeadData, person: &Person, moment: &Moment) -> Vec
         OccluderKind::Microphone => microphone(thing.colour),
     };
     let [right, up] = thing.place_dm;
+    let turn = Turn::new([0.0, 0.0, thing.turn_rad]);
     for part in &mut parts {
         for point in &mut part.points {
-            let p = turned(*point, [0.0, 0.0, thing.turn_rad]);
             *point = add(
-                p,
+                turn.of(*point),
                 [middle[0] + right, middle[1] - 0.35 + up, middle[2] + 0.75],
             );
         }
@@ -86,7 +86,7 @@ fn microphone(colour: Vec3) -> Vec<Part> {
     let metal = Surface::Plain {
         colour: [0.12, 0.12, 0.13],
         gloss: 0.3,
-        sharpness: 24.0,
+        sharpness: 24,
     };
     let mut head = Part::new(Bind::Body, metal, Class::Occluder);
     head.ball([0.0, 0.0, 0.0], [0.22, 0.26, 0.22]);
@@ -110,7 +110,7 @@ fn glasses(data: &HeadData, person: &Person, eyes: [Vec3; 2], colour: Vec3) -> V
     let plain = Surface::Plain {
         colour,
         gloss: 0.4,
-        sharpness: 40.0,
+        sharpness: 40,
     };
     let mut frame = Part::new(Bind::Head, plain, Class::Occluder);
     let glass = Surface::Glass {

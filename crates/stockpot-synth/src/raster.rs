@@ -25,6 +25,9 @@ pub(crate) const NOTHING: Seen = Seen {
     shares: [0.0; 3],
 };
 
+/// Cells of a row that are all tried.
+const FEW: usize = 6;
+
 /// Where a point of camera space lies in a picture of `size`: x, y in pixels and depth.
 pub(crate) fn project(p: Vec3, focal: f32, size: [f32; 2]) -> Vec3 {
     let z = p[2].max(1e-3);
@@ -38,9 +41,13 @@ pub(crate) fn project(p: Vec3, focal: f32, size: [f32; 2]) -> Vec3 {
 /// Cells of `size` along an axis whose middles lie between the least and the most of `corners`.
 fn span(corners: [f32; 3], size: usize) -> Range<usize> {
     let [a, b, c] = corners;
-    let first = (a.min(b).min(c) - 0.5).ceil().max(0.0) as usize;
-    let last = (a.max(b).max(c) - 0.5).floor() + 1.0;
-    first..last.clamp(0.0, size as f32) as usize
+    // Casts, because rounding would call into the mathematics library.
+    let least = (a.min(b).min(c) - 0.5).clamp(0.0, 65535.0);
+    let first = least as i32;
+    let first = first + i32::from((first as f32) < least);
+    let most = (a.max(b).max(c) - 0.5).min(65535.0);
+    let end = if most >= 0.0 { most as i32 + 1 } else { 0 };
+    first as usize..size.min(end as usize)
 }
 
 /// Twice the area of a triangle of the picture: negative if its corners go round clockwise, y down.
@@ -87,23 +94,30 @@ pub(crate) fn cover(
     }
     let ys = span([a[1], b[1], c[1]], rows.end);
     let xs = span([a[0], b[0], c[0]], wide);
-    let (du, dv) = ((b[1] - c[1]) / area, (c[1] - a[1]) / area);
+    let inverse = 1.0 / area;
+    let (du, dv) = ((b[1] - c[1]) * inverse, (c[1] - a[1]) * inverse);
+    let slopes = [du, dv, -du - dv];
+    // Finding where a row begins costs more than trying a few cells.
+    let is_wide = xs.len() > FEW;
+    let reaches = slopes.map(|slope| if is_wide { -1.0 / slope } else { 0.0 });
     let near = [a[2], b[2], c[2]].map(f32::recip);
     for y in ys.start.max(rows.start)..ys.end {
         let (px, py) = (xs.start as f32 + 0.5, y as f32 + 0.5);
-        let u0 = ((b[0] - px) * (c[1] - py) - (c[0] - px) * (b[1] - py)) / area;
-        let v0 = ((c[0] - px) * (a[1] - py) - (a[0] - px) * (c[1] - py)) / area;
+        let u0 = ((b[0] - px) * (c[1] - py) - (c[0] - px) * (b[1] - py)) * inverse;
+        let v0 = ((c[0] - px) * (a[1] - py) - (a[0] - px) * (c[1] - py)) * inverse;
         // Long thin triangles leave most of their box empty: only what each edge lets through is looked
         // at, and one cell more at either end against rounding.
         let (mut first, mut last) = (0.0f32, (xs.len() as f32) - 1.0);
-        for (value, slope) in [(u0, du), (v0, dv), (1.0 - u0 - v0, -du - dv)] {
-            let root = -value / slope;
-            if slope > 0.0 {
-                first = first.max(root);
-            } else if slope < 0.0 {
-                last = last.min(root);
-            } else if value < 0.0 {
-                last = -2.0;
+        if is_wide {
+            let values = [u0, v0, 1.0 - u0 - v0];
+            for ((value, slope), reach) in values.into_iter().zip(slopes).zip(reaches) {
+                if slope > 0.0 {
+                    first = first.max(value * reach);
+                } else if slope < 0.0 {
+                    last = last.min(value * reach);
+                } else if value < 0.0 {
+                    last = -2.0;
+                }
             }
         }
         let end = xs.start + (last + 2.0).max(0.0) as usize;

@@ -10,7 +10,7 @@ use crate::performance::Moment;
 use crate::person::{Person, apply};
 use crate::shadow::{self, Shadow};
 use crate::strand::Strand;
-use crate::vec3::{Vec3, add, cross, dot, mix, scale, smooth, sub, turned, unit};
+use crate::vec3::{Turn, Vec3, add, cross, dot, mix, scale, smooth, sub, unit};
 use crate::worn::Laid;
 
 /// A mesh of its own on or before a person.
@@ -71,7 +71,7 @@ pub(crate) enum Surface {
     Plain {
         colour: Vec3,
         gloss: f32,
-        sharpness: f32,
+        sharpness: i32,
     },
     /// Seen through: `alpha` of `colour` is laid over what is behind, highlights are added in full.
     Glass { colour: Vec3, alpha: f32 },
@@ -154,8 +154,9 @@ pub(crate) fn pose<'a>(
     let middle = face_middle(data, &person.neutral);
     let target = [0.0, middle[1] - 0.22, middle[2] - 0.7];
     let pivot = [0.0, middle[1] - 0.75, middle[2] - 1.0];
+    let turn = Turn::new(moment.turn_rad);
     let placed = |point: Vec3, share: f32| {
-        let head = add(turned(sub(point, pivot), moment.turn_rad), pivot);
+        let head = add(turn.of(sub(point, pivot)), pivot);
         let p = sub(mix(point, head, share), target);
         let [right, up] = moment.camera.shift_dm;
         [p[0] + right, p[1] + up, moment.camera.distance_dm - p[2]]

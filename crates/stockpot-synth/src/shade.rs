@@ -8,9 +8,10 @@ use crate::performance::Moment;
 use crate::person::Person;
 use crate::scene::{Posed, Surface};
 use crate::shadow::Shadow;
-use crate::vec3::{Vec3, add, dot, scale, sub, turned, unit};
+use crate::vec3::{Turn, Vec3, add, dot, scale, sub, unit};
 
-/// A place of a triangle: the triangle and the shares of its corners.
+/// A place of a triangle: the triangle and the shares of its corners. Of a mean over several places,
+/// shares are those in the whole and sum to one over all of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spot {
     pub(crate) triangle: u32,
@@ -34,6 +35,10 @@ pub(crate) struct Shader<'a> {
     pub(crate) shadows: Vec<Shadow>,
     /// Width of a pixel where the face is, in decimetres.
     pub(crate) pixel_dm: f32,
+    /// How the head is turned.
+    pub(crate) turn: Turn,
+    /// The direction in which the eyes of an unturned head look.
+    pub(crate) gaze: Vec3,
     /// How much of pores and fine lines a pixel is small enough to show, 0 to 1.
     pub(crate) detail: f32,
 }
@@ -68,16 +73,19 @@ impl Shader<'_> {
         std::array::from_fn(|k| (0..3).map(|i| corners[i][k] * spot.shares[i]).sum())
     }
 
-    /// Colour of the mean of `spots`, which lie close together on one surface and are at least one.
+    /// Colour of the mean of `spots`, which lie close together on one surface and are at least one; the
+    /// shares of all sum to one.
     pub(crate) fn shade(&self, spots: &[Spot]) -> Shaded {
-        let mean = |value: &dyn Fn(Spot) -> Vec3| {
-            let sum = spots.iter().fold([0.0; 3], |sum, s| add(sum, value(*s)));
-            scale(sum, 1.0 / spots.len() as f32)
-        };
         let posed = self.posed;
-        let corners = |s: Spot| posed.facets[s.triangle as usize].corners;
-        let normal = unit(mean(&|s| blend(&posed.normals, corners(s), s.shares)));
-        let point = mean(&|s| blend(&posed.points, corners(s), s.shares));
+        let corners = |s: &Spot| posed.facets[s.triangle as usize].corners;
+        let mean = |values: &[Vec3], from: u32| {
+            let each = spots
+                .iter()
+                .map(|s| blend(values, corners(s).map(|i| i - from), s.shares));
+            each.fold([0.0; 3], add)
+        };
+        let normal = unit(mean(&posed.normals, 0));
+        let point = mean(&posed.points, 0);
         let view = unit(scale(point, -1.0));
         let mut site = Site {
             point,
@@ -89,15 +97,14 @@ impl Shader<'_> {
             .checked_sub(1)
             .map(|number| posed.parts[number])
         else {
-            let rest = mean(&|s| blend(&self.data.rest, corners(s), s.shares));
-            let open = mean(&|s| {
-                let [a, b, c] = corners(s).map(|i| self.person.open[i as usize]);
-                let [u, v, w] = s.shares;
-                [a * u + b * v + c * w, 0.0, 0.0]
-            });
+            let rest = mean(&self.data.rest, 0);
             // Vertices are measured with the mouth shut: what is in it knows by itself how deep it lies.
             if !matches!(facet.class, Class::Mouth | Class::Teeth) {
-                site.open = open[0];
+                let open = spots.iter().map(|s| {
+                    let [a, b, c] = corners(s).map(|i| self.person.open[i as usize]);
+                    a * s.shares[0] + b * s.shares[1] + c * s.shares[2]
+                });
+                site.open = open.sum();
             }
             return self.base(facet.class, rest, self.photo(spots), normal, site);
         };
@@ -111,28 +118,17 @@ impl Shader<'_> {
         };
         let colour = match &part.surface {
             Surface::Strand(strand) => {
-                let uv = mean(&|s| {
-                    let [u, v] = self.uv(s);
-                    [u, v, 0.0]
-                });
-                let paint = paint(strand.colour([uv[0], uv[1]]), strand.gloss, 20.0);
-                let along = mean(&|s| {
-                    let base = posed.base as u32;
-                    blend(&posed.along, corners(s).map(|i| i - base), s.shares)
-                });
+                let paint = paint(strand.colour(self.uv_of(spots)), strand.gloss, 20);
+                let along = mean(&posed.along, posed.base as u32);
                 // Cards lie every way; together they are round like the head they cover.
                 let round = unit(sub(point, posed.skull));
                 let normal = unit(add(scale(facing(normal, view), 0.4), round));
                 self.fibre(paint, unit(along), normal, site)
             }
             Surface::Laid(laid) => {
-                let [u, v, _] = mean(&|s| {
-                    let [u, v] = self.uv(s);
-                    [u, v, 0.0]
-                });
-                let paint = paint(laid.colour([u, v], self.pixel_dm), laid.gloss, 20.0);
-                let base = posed.base as u32;
-                let along = mean(&|s| blend(&posed.along, corners(s).map(|i| i - base), s.shares));
+                let uv = self.uv_of(spots);
+                let paint = paint(laid.colour(uv, self.pixel_dm), laid.gloss, 20);
+                let along = mean(&posed.along, posed.base as u32);
                 let round = unit(sub(point, posed.skull));
                 let normal = unit(add(scale(facing(normal, view), 0.4), round));
                 if laid.curly {
@@ -155,7 +151,7 @@ impl Shader<'_> {
             } => self.lit(paint(*colour, *gloss, *sharpness), normal, site),
             Surface::Glass { colour, alpha } => {
                 let normal = facing(normal, view);
-                let Light { light, shine } = self.light(&paint(*colour, 0.8, 300.0), normal, site);
+                let Light { light, shine } = self.light(&paint(*colour, 0.8, 300), normal, site);
                 // What a pane mirrors of its surroundings: little straight on, all at the edge.
                 let mirrored = 0.04 + 0.96 * (1.0 - dot(normal, view).max(0.0)).powi(5);
                 // What it mirrors counts in full although it is laid over by its share.
@@ -171,6 +167,14 @@ impl Shader<'_> {
         }
     }
 
+    /// Place on their cards of the mean of `spots`.
+    fn uv_of(&self, spots: &[Spot]) -> [f32; 2] {
+        spots.iter().fold([0.0; 2], |[u, v], spot| {
+            let [more, higher] = self.uv(*spot);
+            [u + more, v + higher]
+        })
+    }
+
     /// What a photograph says about `spots` of the base mesh, if the person has one.
     fn photo(&self, spots: &[Spot]) -> Option<Vec3> {
         let skin = self.person.worn.skin.as_ref()?;
@@ -178,20 +182,22 @@ impl Shader<'_> {
         if first.class != Class::Skin {
             return None;
         }
-        let place = |s: &Spot| -> [f32; 2] {
+        let place = |s: &Spot| -> ([f32; 2], f32) {
             let texture = self.data.texture[s.triangle as usize];
-            std::array::from_fn(|k| (0..3).map(|i| texture[i][k] * s.shares[i]).sum())
+            let part: f32 = s.shares.iter().sum();
+            let at = |k: usize| (0..3).map(|i| texture[i][k] * s.shares[i]).sum::<f32>() / part;
+            (std::array::from_fn(at), part)
         };
         // Spots beyond a seam of the photograph lie far away in it.
-        let first = place(&spots[0]);
-        let (mut sum, mut n) = ([0.0; 2], 0.0);
-        for at in spots.iter().map(place) {
+        let (first, _) = place(&spots[0]);
+        let (mut sum, mut all) = ([0.0; 2], 0.0);
+        for (at, part) in spots.iter().map(place) {
             if (at[0] - first[0]).abs().max((at[1] - first[1]).abs()) < 0.02 {
-                sum = [sum[0] + at[0], sum[1] + at[1]];
-                n += 1.0;
+                sum = [sum[0] + part * at[0], sum[1] + part * at[1]];
+                all += part;
             }
         }
-        Some(skin.colour(sum.map(|v| v / n), self.pixel_dm))
+        Some(skin.colour(sum.map(|v| v / all), self.pixel_dm))
     }
 
     /// The base mesh.
@@ -211,7 +217,7 @@ impl Shader<'_> {
                 let photo = photo.zip(skin).map(|(p, skin)| skin.with_scalp(p, rest));
                 let paint = paint::body(rest, look, photo, self.detail);
                 // The slope turns with the head; across the surface only.
-                let slope = turned(paint.slope, self.moment.turn_rad);
+                let slope = self.turn.of(paint.slope);
                 let slope = [slope[0], slope[1], -slope[2]];
                 let across = sub(slope, scale(normal, dot(slope, normal)));
                 normal = unit(sub(normal, across));
@@ -219,9 +225,9 @@ impl Shader<'_> {
             }
             Class::Eyes => {
                 let direction = paint::eye_direction(rest, &self.posed.eyes);
-                let turned = turned(direction, self.moment.turn_rad);
+                let turned = self.turn.of(direction);
                 normal = [turned[0], turned[1], -turned[2]];
-                paint::eye(direction, self.moment.gaze_rad, look)
+                paint::eye(direction, self.gaze, look)
             }
             class => paint::mouth(rest, class, look),
         };
@@ -252,16 +258,19 @@ impl Shader<'_> {
         let mut shine = [0.0; 3];
         for ((towards, colour), shadow) in self.moment.lights.iter().zip(&self.shadows) {
             let towards = [towards[0], towards[1], -towards[2]];
+            let facing = dot(normal, towards);
+            if facing <= -wrap[0] {
+                continue;
+            }
             // A lamp has a size: deep in a hollow only a part of it is seen.
             let reached = shadow.lit(site.point, normal) * (0.4 + 0.6 * site.open);
             let colour = scale(*colour, reached);
-            let facing = dot(normal, towards);
             for k in 0..3 {
                 light[k] += colour[k] * ((facing + wrap[k]) / (1.0 + wrap[k])).max(0.0);
             }
             if facing > 0.0 {
                 let half = dot(normal, unit(add(towards, view))).max(0.0);
-                let mut lobe = half.powf(paint.sharpness);
+                let mut lobe = half.powi(paint.sharpness);
                 if is_skin {
                     // A film of oil over a rough surface: a narrow highlight in a broad one.
                     let narrow = lobe * lobe * lobe;
@@ -292,15 +301,18 @@ impl Shader<'_> {
         let sine = |cosine: f32| (1.0 - cosine * cosine).max(0.0).sqrt();
         for ((towards, colour), shadow) in self.moment.lights.iter().zip(&self.shadows) {
             let towards = [towards[0], towards[1], -towards[2]];
+            let side = (dot(normal, towards) + 0.4) / 1.4;
+            if side <= 0.0 {
+                continue;
+            }
             // Hair lets through some of the light that other hair catches.
             let colour = scale(*colour, 0.3 + 0.7 * shadow.lit(site.point, towards));
-            let side = ((dot(normal, towards) + 0.4) / 1.4).max(0.0);
             let across = sine(dot(along, towards));
             light = add(light, scale(colour, side * (0.3 + 0.7 * across)));
             let half = sine(dot(along, unit(add(towards, view))));
             shine = add(
                 shine,
-                scale(colour, side * paint.gloss * half.powf(paint.sharpness)),
+                scale(colour, side * paint.gloss * half.powi(paint.sharpness)),
             );
         }
         std::array::from_fn(|k| paint.colour[k] * light[k] + shine[k])

@@ -92,15 +92,16 @@ impl Shadow {
         let weights = |part: f32| [1.0 - part, 1.0, 1.0, part];
         let (wx, wy) = (weights(x - column as f32), weights(y - row as f32));
         let first = row * self.side + column;
-        let mut sum = 0.0;
-        for (row, wy) in wy.iter().enumerate() {
+        let limit = far - LIFT_DM;
+        // By columns, so that the four of a row are added at once.
+        let mut columns = [0.0; 4];
+        for (row, wy) in wy.into_iter().enumerate() {
             let cells = &self.nearest[first + row * self.side..][..4];
-            for (nearest, wx) in cells.iter().zip(wx) {
-                if *nearest >= far - LIFT_DM {
-                    sum += wx * wy;
-                }
+            for (column, nearest) in columns.iter_mut().zip(cells) {
+                *column += if *nearest >= limit { wy } else { 0.0 };
             }
         }
+        let sum: f32 = columns.iter().zip(wx).map(|(column, wx)| column * wx).sum();
         sum / 9.0
     }
 }

@@ -126,7 +126,7 @@ mod tests {
         let plain = Surface::Plain {
             colour: [0.1; 3],
             gloss: 0.1,
-            sharpness: 9.0,
+            sharpness: 9,
         };
         let mut part = Part::new(Bind::Body, plain, Class::Occluder);
         part.tube(&[[0.0; 3], [0.0, 1.0, 0.0]], &[0.1, 0.1]);

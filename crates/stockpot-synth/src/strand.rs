@@ -25,15 +25,21 @@ impl Strand {
     /// Share of a sample at `uv` that is covered, 0 to 1.
     pub(crate) fn cover(&self, uv: [f32; 2]) -> f32 {
         let [u, v] = uv;
-        let across = u - u.floor();
+        // Cards are numbered from 0; a cast needs no call into the mathematics library.
+        let across = u - u as u32 as f32;
         let side = smooth(0.0, 0.15, across.min(1.0 - across));
         if side == 0.0 || v >= 1.0 {
             return 0.0;
         }
         let lock = noise_2d([u * self.count, v * 1.5], self.seed);
-        // Strands end at different lengths.
-        let end = 1.0 - 0.45 * noise_2d([u * self.count, 7.5], self.seed ^ 1);
-        let open = 1.0 - self.density * side * smooth(end, end - 0.25, v);
+        // Strands end at different lengths, none of them before this.
+        let whole = if v <= 0.3 {
+            1.0
+        } else {
+            let end = 1.0 - 0.45 * noise_2d([u * self.count, 7.5], self.seed ^ 1);
+            smooth(end, end - 0.25, v)
+        };
+        let open = 1.0 - self.density * side * whole;
         smooth(open - 0.2, open + 0.2, lock) * side * smooth(1.0, 0.9, v) * smooth(0.0, 0.06, v)
     }
 

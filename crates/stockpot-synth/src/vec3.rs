@@ -47,14 +47,35 @@ pub(crate) fn smooth(low: f32, high: f32, x: f32) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
-/// `v` turned by roll (about z), then pitch (about x), then yaw (about y), in radians.
-pub(crate) fn turned(v: Vec3, [yaw, pitch, roll]: Vec3) -> Vec3 {
-    let (s, c) = roll.sin_cos();
-    let v = [c * v[0] - s * v[1], s * v[0] + c * v[1], v[2]];
-    let (s, c) = pitch.sin_cos();
-    let v = [v[0], c * v[1] - s * v[2], s * v[1] + c * v[2]];
-    let (s, c) = yaw.sin_cos();
-    [c * v[0] + s * v[2], v[1], c * v[2] - s * v[0]]
+/// Length of `x`, `y`; for numbers of a head's size, which neither overflow nor vanish.
+pub(crate) fn far(x: f32, y: f32) -> f32 {
+    (x * x + y * y).sqrt()
+}
+
+/// A turn by roll (about z), then pitch (about x), then yaw (about y).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn([Vec3; 3]);
+
+impl Turn {
+    /// By yaw, pitch and roll in radians.
+    pub(crate) fn new([yaw, pitch, roll]: Vec3) -> Self {
+        let ((sy, cy), (sp, cp), (sr, cr)) = (yaw.sin_cos(), pitch.sin_cos(), roll.sin_cos());
+        Self([
+            [cy * cr + sy * sp * sr, sy * sp * cr - cy * sr, sy * cp],
+            [cp * sr, cp * cr, -sp],
+            [cy * sp * sr - sy * cr, sy * sr + cy * sp * cr, cy * cp],
+        ])
+    }
+
+    /// `v` turned.
+    pub(crate) fn of(&self, v: Vec3) -> Vec3 {
+        self.0.map(|row| dot(row, v))
+    }
+}
+
+/// `v` turned by yaw, pitch and roll in radians.
+pub(crate) fn turned(v: Vec3, angles_rad: Vec3) -> Vec3 {
+    Turn::new(angles_rad).of(v)
 }
 
 #[cfg(test)]
