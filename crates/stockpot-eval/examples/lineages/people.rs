@@ -1,15 +1,7 @@
-//! Measures decoders across lineages: two lineages, two made-up people each, trained apart; every
-//! decoder under both encoders, as it is and through a stitch, and one swap against the truth.
-//!
-//! `cargo run --release -p stockpot-eval --example interchange -- MODELS FOLDER STEPS SEED`: `MODELS`
-//! holds the head data, `FOLDER` (new) takes the library, the page `matrix.html` and the cache.
+//! Made-up people for the measurements: their films, moments that nobody learned from, and what a
+//! decoder draws of them, against the truth.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a measurement that cannot go on has nothing to clean up"
-)]
-
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,9 +11,7 @@ use stockpot_core::face::fill_polygon;
 use stockpot_core::{
     Area, CancelToken, FaceLandmarks, PersonName, Pose, Progress, Rng, Size, TimeBase, Timestamp,
 };
-use stockpot_eval::calibration::{FACES, Renderer};
 use stockpot_faceset::{FacesetWriter, NewFace, SourceInfo, WriterSettings, cut_crop};
-use stockpot_jobs::compat::{matrix, passport, stitch};
 use stockpot_jobs::{Context, init, person, train};
 use stockpot_model::{Family, Network, Plan, weights_file};
 use stockpot_synth::assets::HeadData;
@@ -35,10 +25,11 @@ const MOMENTS: u64 = 200;
 const EACH: u64 = 40;
 /// Moments that the swap is measured on.
 const SWAPPED: u64 = 48;
-const PRESET: &str = "comb-s-64";
-const SIDE: usize = 64;
+/// The network of lineages that begin with fresh weights.
+pub(crate) const FRESH: &str = "comb-s-64";
 
-fn name(text: &str) -> PersonName {
+/// A person's name.
+pub(crate) fn name(text: &str) -> PersonName {
     text.parse().unwrap()
 }
 
@@ -112,13 +103,16 @@ fn film(head: &HeadData, seed: u64, text: &str, folder: &Path) {
 }
 
 /// Aligned faces as a network sees them, and the outline of each.
-struct Faces {
-    rgb: Vec<f32>,
-    mask: Vec<f32>,
+pub(crate) struct Faces {
+    pub(crate) side: usize,
+    pub(crate) rgb: Vec<f32>,
+    pub(crate) mask: Vec<f32>,
 }
 
 /// Person `who` playing moments that nobody learned from.
-fn playing(head: &HeadData, seed: u64, who: &str) -> Faces {
+pub(crate) fn playing(head: &HeadData, seed: u64, who: &str, preset: &str) -> Faces {
+    let family: Family = preset.parse().unwrap();
+    let side = family.resolution();
     let person = person_of(head, seed, who);
     let drawn: Vec<(Vec<f32>, Vec<f32>)> = (0..SWAPPED)
         .into_par_iter()
@@ -127,27 +121,29 @@ fn playing(head: &HeadData, seed: u64, who: &str) -> Faces {
             let placement = Placement {
                 face_from_frame: landmarks.face_from_frame().unwrap(),
                 area: Area::Face,
-                resolution: SIDE as u32,
+                resolution: side,
             };
             let mut rgb = vec![0.0; placement.rgb_len()];
             cut(&drawn.rgb, &placement, &mut rgb).unwrap();
             let net_from_frame = placement.frame_from_net().unwrap().inverse().unwrap();
             let oval = face_oval(&landmarks).into_iter();
             let oval: Vec<_> = oval.map(|p| net_from_frame.apply(p)).collect();
-            let mask = fill_polygon(Size::square(SIDE as u32), &oval);
+            let mask = fill_polygon(Size::square(side), &oval);
             let mask = mask.data().iter().map(|v| f32::from(*v) / 255.0).collect();
             (rgb, mask)
         })
         .collect();
     Faces {
+        side: side as usize,
         rgb: drawn.iter().flat_map(|(rgb, _)| rgb.clone()).collect(),
         mask: drawn.iter().flat_map(|(_, mask)| mask.clone()).collect(),
     }
 }
 
-fn mae(drawn: &[f32], channels: usize, truth: &Faces) -> f64 {
+/// Mean difference from the truth over the face.
+pub(crate) fn mae(drawn: &[f32], channels: usize, truth: &Faces) -> f64 {
     let comparison = Comparison {
-        side: SIDE,
+        side: truth.side,
         channels,
         prediction: drawn,
         target: &truth.rgb,
@@ -157,60 +153,50 @@ fn mae(drawn: &[f32], channels: usize, truth: &Faces) -> f64 {
     score_faces(&comparison).unwrap().mae
 }
 
+/// A state of a library.
+#[derive(Clone, Copy)]
+pub(crate) struct State<'a> {
+    pub(crate) library: &'a Context,
+    pub(crate) hash: &'a str,
+}
+
 /// What the decoder state draws under the encoder state.
-fn drawn(ctx: &Context, encoder: &str, decoder: &str, input: &Faces) -> Vec<f32> {
-    let library = ctx.library().unwrap();
-    let family: Family = PRESET.parse().unwrap();
+pub(crate) fn drawn(encoder: State<'_>, decoder: State<'_>, input: &Faces) -> Vec<f32> {
+    let family = encoder
+        .library
+        .library()
+        .unwrap()
+        .family()
+        .unwrap()
+        .unwrap();
+    let family: Family = family.parse().unwrap();
     let network = Network::new(family);
-    let find = |key: &str| library.find_record(key).unwrap();
-    let objects = [
-        library.encoder_state(&find(encoder)).unwrap().record.object,
-        library.decoder_state(&find(decoder)).unwrap().record.object,
-    ];
-    let graphs = [network.encoder(), network.decoder()];
-    let [mut encoder, mut decoder] =
-        graphs.map(|graph| Plan::inference(graph.clone(), SWAPPED as usize));
-    let layouts = [network.encoder_layout(), network.decoder_layout()];
-    let mut plans = [&mut encoder, &mut decoder];
-    for ((plan, layout), object) in plans.iter_mut().zip(layouts).zip(&objects) {
-        let bytes = library.get_object(object).unwrap();
+    let load = |state: State<'_>, is_encoder: bool| {
+        let library = state.library.library().unwrap();
+        let record = library.find_record(state.hash).unwrap();
+        let (graph, layout, object) = if is_encoder {
+            let object = library.encoder_state(&record).unwrap().record.object;
+            (network.encoder(), network.encoder_layout(), object)
+        } else {
+            let object = library.decoder_state(&record).unwrap().record.object;
+            (network.decoder(), network.decoder_layout(), object)
+        };
+        let bytes = library.get_object(&object).unwrap();
+        let mut plan = Plan::inference(graph.clone(), SWAPPED as usize);
         plan.load(&weights_file::from_bytes(family, layout, &bytes).unwrap());
-    }
+        plan
+    };
+    let (mut encoder, mut decoder) = (load(encoder, true), load(decoder, false));
     decoder.forward(encoder.forward(&input.rgb)).to_vec()
 }
 
-fn lineage(ctx: &Context, seed: u64, persons: [&str; 2], steps: u64) -> train::Reply {
-    let begun = Instant::now();
-    let settings = train::Settings {
-        persons: persons.map(name).to_vec(),
-        steps: Some(steps),
-        batch: Some(16),
-        preset: Some(PRESET.into()),
-        from_scratch: true,
-        more: serde_json::json!({
-            "schedule": "cosine", "schedule_steps": steps, "ema_decay": 0.95,
-            "evaluate_every": 0, "preview_every": 0, "save_every": steps,
-        }),
-        ..train::Settings::default()
-    };
-    let own = Context {
-        seed,
-        ..ctx.clone()
-    };
-    let reply = train::run(&own, &settings).unwrap();
-    let secs = begun.elapsed().as_secs_f64();
-    println!("{persons:?}: {steps} steps in {secs:.0} s");
-    reply
-}
-
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [models, folder, steps, seed] = arguments.as_slice() else {
-        eprintln!("wanted: MODELS FOLDER STEPS SEED");
-        std::process::exit(2);
-    };
-    let folder = PathBuf::from(folder);
-    let (steps, seed): (u64, u64) = (steps.parse().unwrap(), seed.parse().unwrap());
+/// A new library in `folder` and these persons in it with their films.
+pub(crate) fn library(
+    models: &str,
+    folder: &Path,
+    seed: u64,
+    persons: &[&str],
+) -> (Context, HeadData) {
     let ctx = Context {
         library_dir: folder.join("stock"),
         models_dir: models.into(),
@@ -226,52 +212,69 @@ fn main() {
     let package = stockpot_faces::models::head_package(&ctx.models_dir).unwrap();
     let head = HeadData::from_package(&package).unwrap();
     init::run(&ctx, &init::Settings {}).unwrap();
-    for who in ["a", "b", "c", "d"] {
+    for who in persons {
         let add = person::Add {
             name: name(who),
             consent: person::ConsentFrom::Synthetic,
-            entered_by: "interchange".into(),
+            entered_by: "lineages".into(),
             note: String::new(),
         };
         person::add(&ctx, &add).unwrap();
         let faces = ctx.library().unwrap().facesets_dir(&name(who));
         film(&head, seed, who, &faces);
     }
-    let x = lineage(&ctx, 2 * seed, ["a", "b"], steps);
-    let y = lineage(&ctx, 2 * seed + 1, ["c", "d"], steps);
-    let faces = Renderer {
-        cache_dir: folder.join("cache"),
-        faces: FACES,
+    (ctx, head)
+}
+
+/// A training of two persons.
+pub(crate) struct Lesson<'a> {
+    pub(crate) seed: u64,
+    pub(crate) persons: [&'a str; 2],
+    pub(crate) steps: u64,
+    /// Fresh weights, instead of what the library has.
+    pub(crate) from_scratch: bool,
+    /// Measurements on the way.
+    pub(crate) evaluations: u64,
+}
+
+/// Trains [`FRESH`] networks.
+pub(crate) fn trained(ctx: &Context, lesson: &Lesson<'_>) -> train::Reply {
+    let steps = lesson.steps;
+    let settings = train::Settings {
+        batch: Some(16),
+        preset: Some(FRESH.into()),
+        from_scratch: lesson.from_scratch,
+        more: serde_json::json!({
+            "schedule": "cosine", "schedule_steps": steps, "ema_decay": 0.95,
+            "evaluate_every": steps.checked_div(lesson.evaluations).unwrap_or(0),
+            "preview_every": 0, "save_every": steps,
+        }),
+        ..train::Settings::default()
     };
+    trained_with(ctx, lesson, settings)
+}
+
+/// Trains with these settings.
+pub(crate) fn trained_with(
+    ctx: &Context,
+    lesson: &Lesson<'_>,
+    settings: train::Settings,
+) -> train::Reply {
     let begun = Instant::now();
-    let passports = passport::run(&ctx, &faces, None).unwrap().passports;
-    println!(
-        "faces and passports in {:.1} s",
-        begun.elapsed().as_secs_f64()
-    );
-    for row in &passports {
-        println!("{}", serde_json::to_string(row).unwrap());
-    }
-    let page = folder.join("matrix.html");
-    let reply = matrix::run(&ctx, &faces, &matrix::Settings { page }).unwrap();
-    for cell in &reply.cells {
-        println!("{}", serde_json::to_string(cell).unwrap());
-    }
-    // Person a in c's frames: the lineage that knows a, then the other one.
-    let decoder_of_a = &x.persons[0].decoder;
-    let (input, truth) = (playing(&head, seed, "c"), playing(&head, seed, "a"));
-    let native = mae(&drawn(&ctx, &x.encoder, decoder_of_a, &input), 4, &truth);
-    let crossed = mae(&drawn(&ctx, &y.encoder, decoder_of_a, &input), 4, &truth);
-    let settings = stitch::Settings {
-        person: name("a"),
-        to: y.encoder.clone(),
+    let settings = train::Settings {
+        persons: lesson.persons.map(name).to_vec(),
+        steps: Some(lesson.steps),
+        ..settings
     };
-    let reply = stitch::run(&ctx, &faces, &settings).unwrap();
-    println!("{}", serde_json::to_string(&reply).unwrap());
-    let stitched = mae(&drawn(&ctx, &y.encoder, &reply.decoder, &input), 4, &truth);
+    let own = Context {
+        seed: lesson.seed,
+        ..ctx.clone()
+    };
+    let reply = train::run(&own, &settings).unwrap();
+    let secs = begun.elapsed().as_secs_f64();
     println!(
-        "swap of c to a, mean difference from the truth over the face: no swap {:.4}, native {native:.4}, crossed {crossed:.4}, stitched {stitched:.4} ({:.3} times native)",
-        mae(&input.rgb, 3, &truth),
-        stitched / native
+        "{:?}: {} steps in {secs:.0} s",
+        lesson.persons, lesson.steps
     );
+    reply
 }
