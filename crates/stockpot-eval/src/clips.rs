@@ -11,7 +11,7 @@ use stockpot_jobs::{Context, JobError, extract};
 
 use crate::bench::{self, Reply};
 use crate::outcome::Outcome;
-use crate::sets::steps_and_batch;
+use crate::sets::lesson;
 use crate::tracks::t1_t2::{Compared, redrawn};
 use crate::trained;
 
@@ -53,8 +53,8 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         )?;
         names.push(name);
     }
-    let (steps, batch) = steps_and_batch(settings.bench.effort);
-    trained::train(&own, &names, steps, batch)?;
+    let lesson = lesson(settings.bench.effort);
+    trained::train(&own, &names, lesson)?;
     let found = trained::load(&own, &names)?;
     let seen = (found.family, found.area);
     let side = found.family.resolution() as usize;
@@ -92,7 +92,10 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         title: "reconstruct, real clips",
         measures,
         note: format!(
-            "{steps} steps of {batch} faces each, {}; held-out stretches of the same clips; {}",
+            "{} steps of {} faces each, {}, from the shipped stock; held-out stretches of the same \
+             clips; {}",
+            lesson.steps,
+            lesson.batch,
             found.family,
             counts.join("; ")
         ),

@@ -144,13 +144,13 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let trained = stage.train(&[a.clone(), b.clone()])?;
     let swapped = stage.swap(&a, &b)?;
     let begun = Instant::now();
-    let compared = compare::run(&stage.ctx, &models, &stage.clips(), &swapped, shown)?;
-    stage.took("measure", begun);
-    let begun = Instant::now();
-    let report = stage.path("report.html");
     let family: Family = PRESET
         .parse()
         .map_err(|e| JobError::failed(format!("{PRESET} is no network: {e}")))?;
+    let compared = compare::run(&stage.ctx, &models, &stage.clips(), &swapped, shown, family)?;
+    stage.took("measure", begun);
+    let begun = Instant::now();
+    let report = stage.path("report.html");
     let page = report::Page {
         machine: machine(ctx),
         command: &settings.command,

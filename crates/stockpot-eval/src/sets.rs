@@ -20,7 +20,7 @@ use stockpot_synth::assets::{Class, HeadData};
 use stockpot_synth::{Drawn, Moment, Performance, Person, Photos, draw};
 
 use crate::bench::{Effort, World};
-use crate::trained;
+use crate::trained::{self, Lesson, Point};
 
 /// Width and height of every rendered frame in pixels: the face fills about the 128 px of a
 /// network of that size.
@@ -145,16 +145,20 @@ impl Amounts {
             held_clips: effort.pick(1, 3, 4),
             held_frames: effort.pick(4, 16, 25),
             clip_frames: effort.pick(6, 50, 90),
-            steps: effort.pick(2, 400, 2500),
-            batch: effort.pick(2, 16, 16),
+            steps: effort.pick(2, 300, 1500),
+            batch: effort.pick(2, 8, 8),
         }
     }
 }
 
-/// Steps of training and faces of each person in a step.
-pub(crate) fn steps_and_batch(effort: Effort) -> (u64, usize) {
+/// How a pair is trained: as users do it, from the shipped stock.
+pub(crate) fn lesson(effort: Effort) -> Lesson {
     let amounts = Amounts::of(effort);
-    (amounts.steps, amounts.batch)
+    Lesson {
+        steps: amounts.steps,
+        batch: amounts.batch,
+        from_scratch: false,
+    }
 }
 
 /// One frame that a person played: as filmed, and what the renderer knows of it.
@@ -260,6 +264,8 @@ pub struct Pair {
     pub steps: u64,
     /// Faces of each person in a step.
     pub batch: usize,
+    /// How well both were redrawn on the way.
+    pub(crate) curve: Vec<Point>,
     /// Where the time went.
     pub costs: Costs,
 }
@@ -337,7 +343,7 @@ pub(crate) fn make_pair(world: &World) -> Result<Pair, JobError> {
     }
     let start = Instant::now();
     let persons: Vec<PersonName> = sides.iter().map(|(name, _)| name.clone()).collect();
-    trained::train(ctx, &persons, amounts.steps, amounts.batch)?;
+    let curve = trained::train(ctx, &persons, lesson(world.effort))?;
     costs.train = start.elapsed().as_secs_f64();
     let stills = (0..amounts.held_clips)
         .map(|n| {
@@ -365,6 +371,7 @@ pub(crate) fn make_pair(world: &World) -> Result<Pair, JobError> {
         clip,
         steps: amounts.steps,
         batch: amounts.batch,
+        curve,
         costs,
     })
 }

@@ -21,10 +21,15 @@ fn a_demo_leaves_a_page_that_needs_nothing_else() {
     let figures = reply["figures"].as_object().unwrap();
     let numbers: Vec<f64> = figures.values().filter_map(Value::as_f64).collect();
     assert!(numbers.iter().all(|n| n.is_finite()), "{reply:#}");
-    for name in ["difference", "difference_unswapped", "detail"] {
+    for name in [
+        "difference",
+        "difference_unswapped",
+        "difference_perfect",
+        "detail",
+    ] {
         assert!(figures[name].as_f64().unwrap() > 0.0, "{name}: {reply:#}");
     }
-    for name in ["ssim", "ssim_unswapped"] {
+    for name in ["ssim", "ssim_unswapped", "ssim_perfect"] {
         let ssim = figures[name].as_f64().unwrap();
         assert!(-1.0 < ssim && ssim < 1.0, "{name}: {reply:#}");
     }

@@ -3,17 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use stockpot_convert::Placement;
 use stockpot_core::image::{Gray8, Rgb8, Size};
-use stockpot_core::picture;
+use stockpot_core::{Area, FaceLandmarks, picture};
 use stockpot_faces::{Embedding, FaceModels};
 use stockpot_jobs::analyse::{self, Analysis};
 use stockpot_jobs::{Context, JobError};
 use stockpot_media::{ALL_FRAMES, ClipWriter, FrameRate, OutputSettings};
+use stockpot_model::Family;
 use stockpot_synth::Drawn;
 
 use super::voice::HERTZ;
 use crate::measure::{self, Score, Window};
 use crate::sets::{self, frames_of};
+use crate::tracks::composite::{TrueShot, perfectly_drawn};
 use crate::tracks::t1_t2::difference;
 
 /// Stills on the page.
@@ -50,10 +53,15 @@ pub struct Figures {
     pub difference: f64,
     /// The same if nothing had been swapped.
     pub difference_unswapped: f64,
+    /// The same if the decoder had drawn B's true face: what remains is the place, size and colour of
+    /// A's head, which a swap keeps.
+    pub difference_perfect: f64,
     /// Structural similarity of the luminance, at most 1.
     pub ssim: f64,
     /// The same if nothing had been swapped.
     pub ssim_unswapped: f64,
+    /// The same if the decoder had drawn B's true face.
+    pub ssim_perfect: f64,
     /// Share of the unswapped difference that the swap took away: 1 is the truth, 0 is no better
     /// than not swapping. Nothing where there was no difference to take away.
     pub gain: Option<f64>,
@@ -61,6 +69,8 @@ pub struct Figures {
     pub psnr_db: f64,
     /// The same if nothing had been swapped.
     pub psnr_db_unswapped: f64,
+    /// The same if the decoder had drawn B's true face.
+    pub psnr_db_perfect: f64,
     /// Fine detail, as a share of the truth's.
     pub detail: f64,
     /// Distance of dlib's identity network to B; the same person is below 0.6. Nothing where it was
@@ -84,9 +94,11 @@ pub(super) fn run(
     clips: &[PathBuf; 2],
     swapped: &Path,
     shown: [Vec<Truth>; 2],
+    family: Family,
 ) -> Result<Compared, JobError> {
     let seen = analyse::run(ctx, models, &clips[1], ALL_FRAMES)?;
-    let filmed = identity(&analyse::run(ctx, models, &clips[0], ALL_FRAMES)?);
+    let played = analyse::run(ctx, models, &clips[0], ALL_FRAMES)?;
+    let filmed = identity(&played);
     let made = identity(&analyse::run(ctx, models, swapped, ALL_FRAMES)?);
     let wanted = identity(&seen);
     let swapped_frames = frames_of(swapped)?;
@@ -129,6 +141,7 @@ pub(super) fn run(
         }
     }
     board.clip.finish()?;
+    let perfect = perfect(&played, &seen, [&a, &b], family)?;
     let (swap, copy) = (measure::mean(&swap_scores), measure::mean(&copy_scores));
     let distance = |one: &Option<Embedding>| {
         let (one, wanted) = (one.as_ref()?, wanted.as_ref()?);
@@ -141,11 +154,14 @@ pub(super) fn run(
             without_face: swapped_frames.len() - swap_scores.len(),
             difference: levels(&swap),
             difference_unswapped: levels(&copy),
+            difference_perfect: levels(&perfect),
             ssim: swap.ssim,
             ssim_unswapped: copy.ssim,
+            ssim_perfect: perfect.ssim,
             gain: (copy.mae > 0.0).then(|| 1.0 - swap.mae / copy.mae),
             psnr_db: swap.psnr_db,
             psnr_db_unswapped: copy.psnr_db,
+            psnr_db_perfect: perfect.psnr_db,
             detail: swap.detail,
             identity_distance: distance(&made),
             identity_distance_unswapped: distance(&filmed),
@@ -154,12 +170,46 @@ pub(super) fn run(
     })
 }
 
-/// Where the face of the person who is drawn truly is: by class, inside the tracked outline.
-fn face_mask(seen: &Analysis, index: usize, truth: &Truth) -> Option<Gray8> {
+/// What the swap would score if the decoder drew B's true face.
+fn perfect(
+    played: &Analysis,
+    seen: &Analysis,
+    [a, b]: [&[Truth]; 2],
+    family: Family,
+) -> Result<Score, JobError> {
+    let placement = |landmarks: &FaceLandmarks| {
+        Some(Placement {
+            face_from_frame: landmarks.face_from_frame().ok()?,
+            // What the demo trains.
+            area: Area::Face,
+            resolution: family.resolution(),
+        })
+    };
+    let mut shots = Vec::new();
+    for (index, (a, b)) in a.iter().zip(b).enumerate() {
+        let (Some(there), Some(own)) = (face(played, index), face(seen, index)) else {
+            continue;
+        };
+        let (Some(to), Some(from)) = (placement(there), placement(own)) else {
+            continue;
+        };
+        let mask = sets::face_mask(own, &b.classes);
+        shots.extend(TrueShot::new(&a.rgb, (there, to), &b.rgb, (&mask, from))?);
+    }
+    Ok(measure::mean(&perfectly_drawn(&shots)?))
+}
+
+/// The largest face of a frame.
+fn face(seen: &Analysis, index: usize) -> Option<&FaceLandmarks> {
     let here = seen.faces.iter().filter(|f| f.frame == index as u64);
     let size = |f: &&analyse::FoundFace| f.landmarks.eye_distance_px();
     let face = here.max_by(|a, b| size(a).total_cmp(&size(b)))?;
-    Some(sets::face_mask(&face.landmarks, &truth.classes))
+    Some(&face.landmarks)
+}
+
+/// Where the face of the person who is drawn truly is: by class, inside the tracked outline.
+fn face_mask(seen: &Analysis, index: usize, truth: &Truth) -> Option<Gray8> {
+    Some(sets::face_mask(face(seen, index)?, &truth.classes))
 }
 
 /// The mean identity of whoever is seen longest.

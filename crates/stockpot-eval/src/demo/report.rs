@@ -87,39 +87,61 @@ pub(super) fn html(page: &Page<'_>, clip: &Path) -> Result<String, JobError> {
 fn figures(figures: &Figures, side: u32) -> String {
     let mut out = String::from(
         "<h2>How close is it?</h2>\n<p class=\"soft\">Compared with B truly playing the scene, inside B's face \
-         only, frame by frame. The grey bar is what one gets by not swapping at all.</p>\n<div class=\"cards\">\n",
+         only, frame by frame. The grey bar is what one gets by not swapping at all, the pale one what a perfect \
+         decoder would get: A's head keeps its place, size and colours, so that even B's true face put on it \
+         differs from B.</p>\n<div class=\"cards\">\n",
     );
-    let mut card = |name: &str, value: f64, toy: f64, digits: usize, words: &str| {
-        let most = value.max(toy).max(1e-9);
-        let width = |v: f64| (100.0 * v / most).clamp(0.0, 100.0);
-        let _ = writeln!(
-            out,
-            "<div class=\"card\">{name}<b>{value:.digits$}</b>\
-             <div class=\"bar\" style=\"width:{:.0}%;background:var(--a)\"></div>\
-             <div class=\"bar\" style=\"width:{:.0}%;background:var(--toy)\"></div>\
-             <p>{words} Not swapped: {toy:.digits$}.</p></div>",
-            width(value),
-            width(toy)
-        );
-    };
+    let mut card =
+        |name: &str, value: f64, others: [Option<f64>; 2], digits: usize, words: &str| {
+            let known = || others.into_iter().flatten();
+            let most = known().fold(value.max(1e-9), f64::max);
+            let width = |v: f64| (100.0 * v / most).clamp(0.0, 100.0);
+            let _ = writeln!(
+                out,
+                "<div class=\"card\">{name}<b>{value:.digits$}</b>\
+             <div class=\"bar\" style=\"width:{:.0}%;background:var(--a)\"></div>",
+                width(value),
+            );
+            let looks = ["background:var(--toy)", "background:var(--a);opacity:.4"];
+            for (other, look) in others.into_iter().zip(looks) {
+                let wide = other.map_or(0.0, width);
+                let _ = writeln!(
+                    out,
+                    "<div class=\"bar\" style=\"width:{wide:.0}%;{look}\"></div>"
+                );
+            }
+            let _ = write!(out, "<p>{words}");
+            for (other, name) in others.into_iter().zip(["Not swapped", "Perfect decoder"]) {
+                if let Some(other) = other {
+                    let _ = write!(out, " {name}: {other:.digits$}.");
+                }
+            }
+            out.push_str("</p></div>\n");
+        };
     card(
         "difference",
         figures.difference,
-        figures.difference_unswapped,
+        [
+            Some(figures.difference_unswapped),
+            Some(figures.difference_perfect),
+        ],
         1,
         "How far colours are off on average, of 255. Smaller is better.",
     );
     card(
         "signal to noise (PSNR), dB",
         figures.psnr_db,
-        figures.psnr_db_unswapped,
+        [
+            Some(figures.psnr_db_unswapped),
+            Some(figures.psnr_db_perfect),
+        ],
         1,
         "The same difference with large errors weighing more, in decibels. Larger is better.",
     );
     card(
         "similarity (SSIM)",
         figures.ssim,
-        figures.ssim_unswapped,
+        [Some(figures.ssim_unswapped), Some(figures.ssim_perfect)],
         3,
         "How alike the structure is; 1 is the truth. Larger is better.",
     );
@@ -130,7 +152,7 @@ fn figures(figures: &Figures, side: u32) -> String {
         card(
             "identity distance",
             made,
-            not,
+            [Some(not), None],
             2,
             "How far a face recogniser (dlib) puts it from B; below 0.6 it says the same person.",
         );

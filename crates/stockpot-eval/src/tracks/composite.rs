@@ -12,6 +12,9 @@ use stockpot_core::FaceLandmarks;
 use stockpot_core::image::{Gray8, Rgb8};
 use stockpot_jobs::JobError;
 
+use crate::measure::{Score, Window, score};
+use crate::sets::{cut_mask, cut_rgb};
+
 /// A face to be put into a frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Shot<'a> {
@@ -97,6 +100,61 @@ pub(crate) fn cover(shot: &Shot<'_>, settings: &ConvertSettings) -> Result<Gray8
         *to = from[0];
     }
     Ok(out)
+}
+
+/// The true face of somebody, to be put in where another one is filmed, and what that is measured by.
+#[derive(Debug)]
+pub(crate) struct TrueShot<'a> {
+    shot: Shot<'a>,
+    window: Window,
+    truth: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+impl<'a> TrueShot<'a> {
+    /// The face that `truth` shows inside a mask, cut at its own place, for the filmed face's place in
+    /// `frame`; nothing if the mask is empty.
+    ///
+    /// # Errors
+    /// If a placement is out of bounds.
+    pub(crate) fn new(
+        frame: &'a Rgb8,
+        (landmarks, placement): (&'a FaceLandmarks, Placement),
+        truth: &Rgb8,
+        (mask, own): (&Gray8, Placement),
+    ) -> Result<Option<Self>, JobError> {
+        let Some(window) = Window::around(mask) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            shot: Shot {
+                frame,
+                landmarks,
+                placement,
+                rgb: cut_rgb(truth, &own)?,
+                mask: cut_mask(mask, &own)?,
+            },
+            truth: window.rgb(truth),
+            weights: window.gray(mask),
+            window,
+        }))
+    }
+}
+
+/// Scores of frames into which the product has put the true faces, as it puts in drawn ones: what a
+/// perfect decoder would reach. The shots are a clip, in order.
+///
+/// # Errors
+/// As [`composite`].
+pub(crate) fn perfectly_drawn(shots: &[TrueShot<'_>]) -> Result<Vec<Score>, JobError> {
+    let faces: Vec<Shot<'_>> = shots.iter().map(|s| s.shot.clone()).collect();
+    let frames = composite(&faces, &ConvertSettings::default(), Colours::Smoothed)?;
+    let both = frames.iter().zip(shots);
+    both.map(|(frame, shot)| {
+        let (side, patch) = (shot.window.side, shot.window.rgb(frame));
+        Ok(score(side, &patch, &shot.truth, &shot.weights)?)
+    })
+    .collect()
 }
 
 /// The toy that pastes the whole mask with a hard edge and the face's own colours.

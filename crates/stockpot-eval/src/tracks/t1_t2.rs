@@ -10,11 +10,12 @@ use stockpot_core::warp;
 use stockpot_jobs::JobError;
 
 use super::Findings;
+use super::composite::{TrueShot, perfectly_drawn};
 use crate::bench::{Example, World};
 use crate::measure::{self, Score, Window};
 use crate::outcome::{Better, Measure, Toy};
 use crate::sets::{Held, Pair, PlayedFrame, cut_mask, cut_rgb};
-use crate::trained;
+use crate::trained::{self, DrawnFace};
 
 /// How much the toy of T1 blurs the truth, in pixels of the network: a face twice too coarse.
 const TOY_BLUR_PX: f32 = 1.5;
@@ -31,20 +32,34 @@ pub(crate) struct Compared {
     pub(crate) mask: Vec<f32>,
 }
 
-/// Draws the faces that `from` played as `to`, and cuts the truth from what `to` played, all in the
-/// place of `from`'s face. Frames in which one of them has no face found are left out.
+/// Draws the faces that `from` played as `to`, and cuts the truth from what `to` played, each in the
+/// place of its own face, as decoders learn it: heads differ in size and shape, and what becomes of
+/// that is the matter of whole frames. Frames in which one of them has no face found are left out.
 fn compare(pair: &Pair, held: &[Held], from: usize, to: usize) -> Result<Vec<Compared>, JobError> {
+    compare_drawn(pair, held, (from, to), |inputs| pair.draw(to, inputs))
+}
+
+/// As [`compare`], drawn by something else, as [`Pair::draw`] does it.
+pub(crate) fn compare_drawn(
+    pair: &Pair,
+    held: &[Held],
+    (from, to): (usize, usize),
+    draw: impl FnOnce(&[Vec<f32>]) -> Vec<DrawnFace>,
+) -> Result<Vec<Compared>, JobError> {
     let mut all = Vec::new();
     for held in held {
         for (filmed, wanted) in held.frames[from].iter().zip(&held.frames[to]) {
-            let (Some(placement), Some(mask)) = (filmed.placement(pair), wanted.face_mask()) else {
+            let (Some(seen), Some(shown)) = (filmed.placement(pair), wanted.placement(pair)) else {
+                continue;
+            };
+            let Some(mask) = wanted.face_mask() else {
                 continue;
             };
             all.push(Compared {
-                input: cut_rgb(&filmed.filmed, &placement)?,
+                input: cut_rgb(&filmed.filmed, &seen)?,
                 output: Vec::new(),
-                truth: cut_rgb(&wanted.drawn.rgb, &placement)?,
-                mask: cut_mask(&mask, &placement)?,
+                truth: cut_rgb(&wanted.drawn.rgb, &shown)?,
+                mask: cut_mask(&mask, &shown)?,
             });
         }
     }
@@ -54,14 +69,14 @@ fn compare(pair: &Pair, held: &[Held], from: usize, to: usize) -> Result<Vec<Com
         ));
     }
     let inputs: Vec<Vec<f32>> = all.iter().map(|c| c.input.clone()).collect();
-    for (compared, (rgb, _)) in all.iter_mut().zip(pair.draw(to, &inputs)) {
+    for (compared, (rgb, _)) in all.iter_mut().zip(draw(&inputs)) {
         compared.output = rgb;
     }
     Ok(all)
 }
 
 /// The mean score over all faces of whatever `made` gives for one.
-fn scored(
+pub(crate) fn scored(
     side: usize,
     all: &[Compared],
     made: impl Fn(&Compared) -> Vec<f32>,
@@ -148,8 +163,8 @@ pub fn reconstruct(world: &mut World) -> Result<Findings, JobError> {
     Ok(Findings {
         measures,
         note: format!(
-            "{} steps of {} faces each, {}; unseen performances in unseen light; seconds: render {:.0}, \
-             extract {:.0}, train {:.0}, track {:.0}",
+            "{} steps of {} faces each, {}, from the shipped stock; unseen performances in unseen light; \
+             seconds: render {:.0}, extract {:.0}, train {:.0}, track {:.0}",
             pair.steps,
             pair.batch,
             pair.family,
@@ -233,7 +248,7 @@ pub fn swap_truth(world: &mut World) -> Result<Findings, JobError> {
             ],
         );
         let frames = world.swapped(from)?;
-        let found = whole_frames(&pair.clip, from, to, &frames)?;
+        let found = whole_frames(&pair, from, to, &frames)?;
         row(
             "whole frames",
             "of 1",
@@ -243,6 +258,7 @@ pub fn swap_truth(world: &mut World) -> Result<Findings, JobError> {
             vec![
                 toy("copy the target", found.copy.mae),
                 toy("copy in true colours", found.tinted.mae),
+                toy("a perfect decoder", found.perfect.mae),
             ],
         );
         show(world, &pair.clip, (from, to), &frames, way);
@@ -264,10 +280,13 @@ struct Whole {
     swap: Score,
     copy: Score,
     tinted: Score,
+    /// The true face, as large as its decoder would draw it and put in by the product.
+    perfect: Score,
 }
 
 /// Compares frames inside the exact mask of the person who is drawn.
-fn whole_frames(clip: &Held, from: usize, to: usize, swapped: &[Rgb8]) -> Result<Whole, JobError> {
+fn whole_frames(pair: &Pair, from: usize, to: usize, swapped: &[Rgb8]) -> Result<Whole, JobError> {
+    let clip = &pair.clip;
     let (mut swap, mut copy, mut tinted) = (Vec::new(), Vec::new(), Vec::new());
     let played = clip.frames[from].iter().zip(&clip.frames[to]);
     for ((filmed, wanted), swapped) in played.zip(swapped) {
@@ -289,7 +308,29 @@ fn whole_frames(clip: &Held, from: usize, to: usize, swapped: &[Rgb8]) -> Result
         swap: measure::mean(&swap),
         copy: measure::mean(&copy),
         tinted: measure::mean(&tinted),
+        perfect: perfect(pair, from, to)?,
     })
+}
+
+/// What [`whole_frames`] would find if the decoder drew the true face.
+fn perfect(pair: &Pair, from: usize, to: usize) -> Result<Score, JobError> {
+    let mut shots = Vec::new();
+    for (filmed, wanted) in pair.clip.frames[from].iter().zip(&pair.clip.frames[to]) {
+        let (Some(landmarks), Some(there)) = (&filmed.landmarks, filmed.placement(pair)) else {
+            continue;
+        };
+        let (Some(own), Some(mask)) = (wanted.placement(pair), wanted.face_mask()) else {
+            continue;
+        };
+        let (frame, truth) = (&filmed.filmed, &wanted.drawn.rgb);
+        shots.extend(TrueShot::new(
+            frame,
+            (landmarks, there),
+            truth,
+            (&mask, own),
+        )?);
+    }
+    Ok(measure::mean(&perfectly_drawn(&shots)?))
 }
 
 /// Rows of target, swap, truth and difference for the page.

@@ -1,0 +1,132 @@
+//! T3, warm start: how many fewer steps a new pair needs from the shipped stock than from fresh weights
+//! to be redrawn as well, and what that does to the swap.
+//!
+//! Both trainings see the same faces, in the same number of steps, under the same schedule.
+
+use std::path::Path;
+
+use stockpot_core::PersonName;
+use stockpot_jobs::person::ConsentFrom;
+use stockpot_jobs::{Context, JobError, init};
+
+use super::Findings;
+use super::t1_t2::{compare_drawn, scored};
+use crate::bench::{World, cannot};
+use crate::outcome::{Better, Measure, Toy};
+use crate::sets::{Pair, lesson};
+use crate::trained::{self, DrawnFace, Lesson, Point, Trained};
+
+/// Compares the pair with one that is trained from fresh weights.
+///
+/// # Errors
+/// If a pair cannot be made, or the user stopped.
+pub fn warm_start(world: &mut World) -> Result<Findings, JobError> {
+    let pair = world.pair()?;
+    let (cold_curve, cold) = cold(world, &pair)?;
+    let end = |curve: &[Point]| {
+        let last = curve.last().copied();
+        last.ok_or_else(|| JobError::failed("The training was not measured: this is a bug"))
+    };
+    let (cold_end, warm_end) = (end(&cold_curve)?, end(&pair.curve)?);
+    let reached = pair.curve.iter().find(|p| p.mae <= cold_end.mae);
+    // Not a number, which reaches no goal, if it never gets there.
+    let times = |of: fn(&Point) -> f64| reached.map_or(f64::NAN, |p| of(&cold_end) / of(p));
+    let toy = |value| {
+        vec![Toy {
+            name: "cold start",
+            value,
+        }]
+    };
+    let (lower, higher) = (Better::Lower, Better::Higher);
+    let mut measures = Vec::new();
+    let mut row = |name: &str, unit, value, better, goal, toys| {
+        measures.push(Measure {
+            name: name.to_owned(),
+            unit,
+            value,
+            better,
+            per_seed: Vec::new(),
+            toys,
+            goal,
+        });
+    };
+    let steps = times(|p| p.step as f64);
+    row("fewer steps", "times", steps, higher, Some(3.0), toy(1.0));
+    let seconds = times(|p| p.seconds);
+    row("less time", "times", seconds, higher, None, toy(1.0));
+    let (warm_mae, cold_mae) = (warm_end.mae, cold_end.mae);
+    row(
+        "held-out difference at the end",
+        "of 1",
+        warm_mae,
+        lower,
+        None,
+        toy(cold_mae),
+    );
+    let side = pair.family.resolution() as usize;
+    for (from, to, name) in [
+        (0, 1, "difference, A drawn as B"),
+        (1, 0, "difference, B drawn as A"),
+    ] {
+        let mae = |drawn: &dyn Fn(&[Vec<f32>]) -> Vec<DrawnFace>| {
+            let all = compare_drawn(&pair, &pair.stills, (from, to), drawn)?;
+            Ok::<f64, JobError>(scored(side, &all, |c| c.output.clone())?.mae)
+        };
+        let warm = mae(&|inputs| pair.draw(to, inputs))?;
+        let decoder = &cold.decoders[to];
+        let cold = mae(&|inputs| trained::draw(cold.family, &cold.encoder, decoder, inputs))?;
+        row(name, "of 1", warm, lower, None, toy(cold));
+    }
+    let curve = |points: &[Point]| {
+        let at = |p: &Point| format!("{} {:.4}", p.step, p.mae);
+        points.iter().map(at).collect::<Vec<_>>().join(", ")
+    };
+    Ok(Findings {
+        measures,
+        note: format!(
+            "until the held-out faces of both are redrawn as well as at the end of {} cold steps, measured \
+             {} times; steps and difference, cold: {}; warm: {}",
+            cold_end.step,
+            cold_curve.len(),
+            curve(&cold_curve),
+            curve(&pair.curve)
+        ),
+    })
+}
+
+/// The same persons and faces, trained from fresh weights in a library of its own.
+fn cold(world: &World, pair: &Pair) -> Result<(Vec<Point>, Trained), JobError> {
+    let ctx = Context {
+        library_dir: world.folder().join("cold"),
+        ..world.ctx.clone()
+    };
+    init::run(&ctx, &init::Settings {})?;
+    let (warm, library) = (world.ctx.library()?, ctx.library()?);
+    let names: Vec<PersonName> = pair.sides.iter().map(|s| s.name.clone()).collect();
+    for name in &names {
+        trained::enter(&ctx, name, ConsentFrom::Synthetic)?;
+        copy(&warm.facesets_dir(name), &library.facesets_dir(name))?;
+    }
+    let lesson = Lesson {
+        from_scratch: true,
+        ..lesson(world.effort)
+    };
+    let curve = trained::train(&ctx, &names, lesson)?;
+    Ok((curve, trained::load(&ctx, &names)?))
+}
+
+/// Copies a folder of files and such folders.
+fn copy(from: &Path, to: &Path) -> Result<(), JobError> {
+    std::fs::create_dir_all(to).map_err(|e| cannot("make the folder", to, &e))?;
+    let entries = std::fs::read_dir(from).map_err(|e| cannot("read the folder", from, &e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| cannot("read the folder", from, &e))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else {
+            std::fs::copy(&path, &target).map_err(|e| cannot("copy", &path, &e))?;
+        }
+    }
+    Ok(())
+}
