@@ -1,8 +1,7 @@
 //! How much memory a training will take, before any of it is taken.
 //!
 //! From the networks' shapes, the settings and the number of persons alone. What is counted is what
-//! [`Trainer`](crate::Trainer) holds at its peak, after its second copy of the state is made and its
-//! first evaluation is done; `examples/memory.rs` sets it beside what the system measures. Start with
+//! [`Trainer`](crate::Trainer) holds at its peak, after its first evaluation is done; `examples/memory.rs` sets it beside what the system measures. Start with
 //! [`forecast`].
 
 use std::sync::Arc;
@@ -16,8 +15,8 @@ use crate::trainer::KEPT_CODES_BYTES;
 
 /// Buffers of a network half in a state: weights, both means of Adam, running mean.
 const SLOTS: usize = 4;
-/// States in memory: the one in training, the last good one, and the one being written.
-const STATES: usize = 3;
+/// States in memory: the one in training, and the last good one, which is also what is written.
+const STATES: usize = 2;
 /// Batches of faces in memory at least: those made ahead, the one in use and one being made.
 const BATCHES: usize = 5;
 /// Numbers of a pixel in a batch: input and target of three, mask, weight.
@@ -28,8 +27,8 @@ const DRAWN_AT_ONCE: usize = 8;
 /// Bytes that a training takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Forecast {
-    /// Weights, the optimiser's means and the running mean, once in training and twice as copies to
-    /// go back to and to write from.
+    /// Weights, the optimiser's means and the running mean, once in training and once as a copy to go
+    /// back to and to write from.
     pub state_bytes: u64,
     /// Gradients of all weights.
     pub gradient_bytes: u64,
@@ -63,7 +62,7 @@ impl Forecast {
     /// `3.4 GB: weights and optimiser 1.9, …` with the parts that matter, largest first.
     pub fn words(&self) -> String {
         let mut parts = [
-            ("weights and optimiser, with copies", self.state_bytes),
+            ("weights and optimiser, with a copy", self.state_bytes),
             ("gradients", self.gradient_bytes),
             ("packed weights", self.packed_bytes),
             ("activations", self.activation_bytes),

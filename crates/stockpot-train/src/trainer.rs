@@ -80,7 +80,6 @@ pub struct Trainer {
     encoder_is_loaded: bool,
     state: TrainState,
     last_good: Arc<TrainState>,
-    spare: Option<Arc<TrainState>>,
     encoder_gradient: Vec<f32>,
     person_gradients: Vec<Vec<f32>>,
     code_gradient: Vec<f32>,
@@ -205,7 +204,6 @@ impl Trainer {
             eval: None,
             encoder_is_loaded: false,
             last_good: Arc::new(state.clone()),
-            spare: None,
             encoder_gradient: if frozen {
                 Vec::new()
             } else {
@@ -269,18 +267,15 @@ impl Trainer {
         Ok(report)
     }
 
-    /// Copies the state to memory: what incidents go back to and what is saved. At most two
-    /// copies are kept, reused in turn.
+    /// Copies the state to memory: what incidents go back to and what is saved. One copy is kept; only
+    /// while somebody still holds it, to write it, there is another one.
     pub fn snapshot(&mut self) -> Arc<TrainState> {
         self.state.position.guard.in_a_row = 0;
-        let mut copy = self.spare.take().unwrap_or_else(|| self.last_good.clone());
-        match Arc::get_mut(&mut copy) {
+        match Arc::get_mut(&mut self.last_good) {
             Some(free) => free.clone_from(&self.state),
-            // Still being written, or shared with the last good one.
-            None => copy = Arc::new(self.state.clone()),
+            None => self.last_good = Arc::new(self.state.clone()),
         }
-        self.spare = Some(std::mem::replace(&mut self.last_good, copy.clone()));
-        copy
+        self.last_good.clone()
     }
 
     /// Puts a state back.

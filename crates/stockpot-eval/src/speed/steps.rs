@@ -217,8 +217,7 @@ impl Bench {
     }
 
     fn looking(&mut self, step_secs: f64, rounds: usize) -> Result<Looking, JobError> {
-        // Two copies are kept in turn; the first of each finds fresh memory.
-        self.trainer.snapshot();
+        // The first finds fresh memory.
         self.trainer.snapshot();
         let (mut copies, mut writes, mut cores) = (Vec::new(), Vec::new(), Vec::new());
         let folder = tempfile::tempdir()
