@@ -1,11 +1,13 @@
 """Our training step and PyTorch's in turn, A B A B, on the 2018 network at 64 px.
 
 compare.py --python VENV/bin/python [--batch 16] [--precision f32 bf16] [--rounds 5] [--turns 3]
+           [--also compiled keras]
 
 Needs our example in release mode (`cargo build --release -p stockpot-train --example step_speed`)
 and a Python that has torch (`python3 -m venv DIR && DIR/bin/pip install torch numpy`), outside the
 repository. PyTorch runs twice: as installed, and with memory kept between steps (glibc told not to
-give freed memory back), which is what makes it fast here.
+give freed memory back), which is what makes it fast here. `--also` adds torch.compile (needs a C++
+compiler) and Keras on TensorFlow (`pip install tensorflow-cpu`), both with memory kept.
 
 Prints the machine, every command, and for each contender the median, the best and the worst of all
 rounds in pairs/s (one face of either person). Ours is a whole step with loss (L1 and MS-SSIM),
@@ -55,6 +57,7 @@ def main():
     parser.add_argument("--turns", type=int, default=3)
     ours = ROOT / "target/release/examples/step_speed"
     parser.add_argument("--ours", default=str(ours), help="our example step_speed")
+    parser.add_argument("--also", nargs="*", default=[], choices=["compiled", "keras"])
     args = parser.parse_args()
     print(f"machine: {processor()}")
     print(f"system: {platform.platform()}")
@@ -66,6 +69,11 @@ def main():
             "PyTorch, memory kept": (torch, KEPT),
             "PyTorch as installed": (torch, {}),
         }
+        if "compiled" in args.also:
+            contenders["PyTorch compiled, memory kept"] = ([*torch, "--compile"], KEPT)
+        if "keras" in args.also:
+            keras = [args.python, str(HERE / "keras_classic.py"), *numbers]
+            contenders["Keras on TensorFlow, memory kept"] = (keras, KEPT)
         secs = {name: [] for name in contenders}
         for name, (command, extra) in contenders.items():
             words = [f"{k}={v}" for k, v in extra.items()] + command

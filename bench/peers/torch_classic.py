@@ -1,9 +1,10 @@
 """The 2018 network at 64 px in PyTorch: time of a whole training step (two persons, L1, Adam).
 
-torch_classic.py BATCH f32|bf16 ROUNDS [THREADS]
+torch_classic.py BATCH f32|bf16 ROUNDS [--compile]
 
 Prints one JSON object: seconds of every round, the first two steps left out. `bf16` is autocast;
-weights and Adam stay in 32 bits. Layers are as in docs of `classic` in stockpot-model, but for the
+weights and Adam stay in 32 bits. `--compile` compiles networks and loss (torch.compile, needs a C++
+compiler) before the clock starts. Layers are as in docs of `classic` in stockpot-model, but for the
 padding of the stride-2 convolutions, which costs the same. Run it by `compare.py`.
 """
 import json
@@ -15,8 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 batch, precision, rounds = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-if len(sys.argv) > 4:
-    torch.set_num_threads(int(sys.argv[4]))
+compiled = "--compile" in sys.argv[4:]
 torch.manual_seed(0)
 
 
@@ -60,11 +60,19 @@ faces = torch.rand(batch, 3, 64, 64)
 wanted = torch.rand(batch, 3, 64, 64)
 
 
+def distance(decoder):
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        drawn = decoder(encoder(faces))
+    return functional.l1_loss(drawn.float(), wanted)
+
+
+if compiled:
+    distance = torch.compile(distance)
+
+
 def step():
     for d, optimiser in zip(decoders, optimisers):
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            drawn = d(encoder(faces))
-        loss = functional.l1_loss(drawn.float(), wanted)
+        loss = distance(d)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -77,5 +85,6 @@ for _ in range(rounds):
     begun = time.perf_counter()
     step()
     secs.append(time.perf_counter() - begun)
-version = f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads"
+how = " compiled" if compiled else ""
+version = f"PyTorch {torch.__version__}{how}, {torch.get_num_threads()} threads"
 print(json.dumps({"what": version, "secs": secs}))
