@@ -15,6 +15,7 @@ use stockpot_synth::assets::HeadData;
 
 use crate::outcome::Outcome;
 use crate::sets::{self, Cast, Pair};
+use crate::tracks::t3::{self, Cold};
 use crate::tracks::{self, State, Track};
 use crate::{page, seeds, table};
 
@@ -116,6 +117,7 @@ pub struct World {
     pub cast: Cast,
     work: tempfile::TempDir,
     pair: Option<Rc<Pair>>,
+    cold: Option<Rc<Cold>>,
     swapped: [Option<Rc<Vec<Rgb8>>>; 2],
     examples: Vec<Example>,
 }
@@ -139,6 +141,7 @@ impl World {
             models,
             work,
             pair: None,
+            cold: None,
             swapped: [None, None],
             examples: Vec::new(),
         })
@@ -160,6 +163,20 @@ impl World {
         let pair = Rc::new(sets::make_pair(self)?);
         self.pair = Some(pair.clone());
         Ok(pair)
+    }
+
+    /// The same pair of another lineage; the first who asks trains it.
+    ///
+    /// # Errors
+    /// As [`Self::pair`].
+    pub(crate) fn cold(&mut self) -> Result<Rc<Cold>, JobError> {
+        if let Some(cold) = &self.cold {
+            return Ok(cold.clone());
+        }
+        let pair = self.pair()?;
+        let cold = Rc::new(t3::cold(self, &pair)?);
+        self.cold = Some(cold.clone());
+        Ok(cold)
     }
 
     /// The trained pair, if a track has asked for it.

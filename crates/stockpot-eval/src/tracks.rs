@@ -13,6 +13,7 @@ pub mod t10;
 pub mod t11;
 pub mod t1_t2;
 pub mod t3;
+pub mod t6;
 pub mod t8;
 pub mod t9;
 
@@ -85,7 +86,14 @@ pub const ALL: [Track; 12] = [
     ),
     track("T4", "interchange", State::NotYet { issue: 6 }),
     track("T5", "forgetting", State::NotYet { issue: 6 }),
-    track("T6", "stitch", State::NotYet { issue: 5 }),
+    track(
+        "T6",
+        "stitch",
+        State::Here {
+            run: t6::stitched,
+            minutes: (0.4, 1.0),
+        },
+    ),
     track("T7", "few-shot person", State::NotYet { issue: 6 }),
     track(
         "T8",

@@ -110,6 +110,7 @@ fn curve(reply: &training::Reply) -> Result<Vec<Point>, JobError> {
 }
 
 /// What training left in the library.
+#[derive(Debug)]
 pub(crate) struct Trained {
     pub(crate) family: Family,
     pub(crate) area: Area,

@@ -15,12 +15,12 @@ fn a_tiny_bench_goes_the_whole_way() {
         skip("the head data are not installed (`stockpot models install`)");
         return;
     }
-    let reply = stock.ok("eval --tiny --seed 7 --tracks T1,T2,T3,T4 -o report");
+    let reply = stock.ok("eval --tiny --seed 7 --tracks T1,T2,T3,T4,T6 -o report");
     assert_eq!(reply["seed"], 7);
     assert_eq!(reply["failed"], serde_json::json!([]), "{reply:#}");
     let outcomes = reply["outcomes"].as_array().unwrap();
     let tracks: Vec<&Value> = outcomes.iter().map(|o| &o["track"]).collect();
-    assert_eq!(tracks, ["T1", "T2", "T3", "T4"]);
+    assert_eq!(tracks, ["T1", "T2", "T3", "T4", "T6"]);
     for (outcome, least) in outcomes.iter().zip([8, 12, 5]) {
         let measures = outcome["measures"].as_array().unwrap();
         assert!(measures.len() >= least, "{outcome:#}");
@@ -39,6 +39,12 @@ fn a_tiny_bench_goes_the_whole_way() {
     let cold = measure(2, end)["toys"][0]["value"].as_f64().unwrap();
     assert!(cold > 0.1 && value(2, end) < 0.7 * cold, "{reply:#}");
     assert_eq!(value(2, "fewer steps"), 2.0);
+    // Through the stitch a decoder must not be worse off than under the other encoder as it is.
+    for name in ["A", "B"] {
+        let swap = measure(4, &format!("swap to {name}, against its own lineage"));
+        let crossed = swap["toys"][0]["value"].as_f64().unwrap();
+        assert!(swap["value"].as_f64().unwrap() < crossed, "{reply:#}");
+    }
     assert!(outcomes[3]["note"].as_str().unwrap().contains("not yet"));
 
     let text = fs::read_to_string(stock.path("report/eval.json")).unwrap();

@@ -22,12 +22,13 @@ use crate::trained::{self, DrawnFace, Lesson, Point, Trained};
 /// If a pair cannot be made, or the user stopped.
 pub fn warm_start(world: &mut World) -> Result<Findings, JobError> {
     let pair = world.pair()?;
-    let (cold_curve, cold) = cold(world, &pair)?;
+    let cold = world.cold()?;
+    let (cold_curve, cold) = (&cold.curve, &cold.states);
     let end = |curve: &[Point]| {
         let last = curve.last().copied();
         last.ok_or_else(|| JobError::failed("The training was not measured: this is a bug"))
     };
-    let (cold_end, warm_end) = (end(&cold_curve)?, end(&pair.curve)?);
+    let (cold_end, warm_end) = (end(cold_curve)?, end(&pair.curve)?);
     let reached = pair.curve.iter().find(|p| p.mae <= cold_end.mae);
     // Not a number, which reaches no goal, if it never gets there.
     let times = |of: fn(&Point) -> f64| reached.map_or(f64::NAN, |p| of(&cold_end) / of(p));
@@ -88,14 +89,21 @@ pub fn warm_start(world: &mut World) -> Result<Findings, JobError> {
              {} times; steps and difference, cold: {}; warm: {}",
             cold_end.step,
             cold_curve.len(),
-            curve(&cold_curve),
+            curve(cold_curve),
             curve(&pair.curve)
         ),
     })
 }
 
-/// The same persons and faces, trained from fresh weights in a library of its own.
-fn cold(world: &World, pair: &Pair) -> Result<(Vec<Point>, Trained), JobError> {
+/// The persons of the pair, trained on the same faces from fresh weights: another lineage.
+#[derive(Debug)]
+pub(crate) struct Cold {
+    curve: Vec<Point>,
+    pub(crate) states: Trained,
+}
+
+/// Trains them in a library of its own.
+pub(crate) fn cold(world: &World, pair: &Pair) -> Result<Cold, JobError> {
     let ctx = Context {
         library_dir: world.folder().join("cold"),
         ..world.ctx.clone()
@@ -112,7 +120,10 @@ fn cold(world: &World, pair: &Pair) -> Result<(Vec<Point>, Trained), JobError> {
         ..lesson(world.effort)
     };
     let curve = trained::train(&ctx, &names, lesson)?;
-    Ok((curve, trained::load(&ctx, &names)?))
+    Ok(Cold {
+        curve,
+        states: trained::load(&ctx, &names)?,
+    })
 }
 
 /// Copies a folder of files and such folders.
