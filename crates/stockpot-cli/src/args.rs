@@ -19,8 +19,8 @@ use crate::environment;
 
 pub(crate) use self::compat::CompatCommand;
 pub(crate) use self::eval::{BenchArgs, EvalArgs, EvalCommand, SpeedArgs, StockCommand};
-pub(crate) use self::library::{ExportArgs, LibraryCommand};
-pub(crate) use self::values::{BatchSize, Consent, FrameRange};
+pub(crate) use self::library::{ExportArgs, ExportModelArgs, FormatName, LibraryCommand};
+pub(crate) use self::values::{BatchSize, Consent, FrameRange, Freeze};
 use self::values::{positive, setting};
 
 /// Train face-swap models that share one growing encoder, and replace faces in videos.
@@ -93,6 +93,11 @@ pub(crate) enum Command {
     /// What a library holds, and whether it is whole
     #[command(subcommand)]
     Library(LibraryCommand),
+    /// Write a person's decoder with its encoder as one file for other programs
+    ///
+    /// The person's consent must allow sharing. The file says whose face it draws, by which consent,
+    /// and that its pictures need credentials.
+    Export(ExportModelArgs),
     /// Model folders of 2018: encoder.h5, decoder_A.h5, decoder_B.h5
     #[command(subcommand)]
     Legacy(LegacyCommand),
@@ -258,9 +263,10 @@ pub(crate) struct TrainArgs {
     /// Go on with a run that was stopped: its id, the name of its folder under `runs`
     #[arg(long, value_name = "RUN", conflicts_with = "names")]
     pub(crate) resume: Option<String>,
-    /// Leave this as it is
-    #[arg(long, value_enum, value_name = "WHAT")]
-    pub(crate) freeze: Option<Freeze>,
+    /// Leave this as it is: `encoder`, or the decoder of a person, whose faces then take part in
+    /// what the encoder learns; may be given several times
+    #[arg(long, value_name = "encoder|NAME")]
+    pub(crate) freeze: Vec<Freeze>,
     /// Any other setting of the training, such as learning_rate=5e-4; may be given several times,
     /// also for a resumed run. A wrong name is answered with the right ones
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
@@ -316,13 +322,6 @@ impl From<PrecisionName> for Precision {
             PrecisionName::Bf16 => Self::Bf16,
         }
     }
-}
-
-/// What a run leaves as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Freeze {
-    /// The encoder: only the decoders learn, and everybody else's stay as good as they are
-    Encoder,
 }
 
 /// What a run starts from.

@@ -46,6 +46,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
         Command::Demo(args) => demo(&session, args),
         Command::Stock(command) => make_stock(&session, command),
         Command::Library(command) => library::run(&session, command),
+        Command::Export(args) => library::export_model(&session, args),
         Command::Legacy(command) => legacy(&session, command),
         Command::Models(command) => models(&session, command),
         Command::Doctor => session.job(|ctx| Ok(jobs::doctor::run(ctx))),
@@ -172,8 +173,24 @@ fn extract(session: &Session<'_>, args: ExtractArgs) -> Result<ExitCode, Failure
     session.job(|ctx| jobs::extract::run(ctx, &settings))
 }
 
-/// The training's own name for a frozen encoder.
-const FREEZE: &str = "freeze_encoder";
+/// What is frozen, by the training's own names.
+fn frozen(what: &[Freeze]) -> Vec<(String, serde_json::Value)> {
+    let persons: Vec<&str> = what
+        .iter()
+        .filter_map(|what| match what {
+            Freeze::Person(name) => Some(name.as_str()),
+            Freeze::Encoder => None,
+        })
+        .collect();
+    let mut out = Vec::new();
+    if what.contains(&Freeze::Encoder) {
+        out.push(("freeze_encoder".to_owned(), true.into()));
+    }
+    if !persons.is_empty() {
+        out.push(("freeze_persons".to_owned(), persons.into()));
+    }
+    out
+}
 
 fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
     let resume = match args.resume {
@@ -183,15 +200,12 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         })?),
         None => None,
     };
-    if args.freeze.is_some() && args.settings.iter().any(|(name, _)| name == FREEZE) {
-        return Err(
-            Failure::usage("Whether the encoder is frozen is said twice")
-                .with_hint(format!("leave one of --freeze and --set {FREEZE} out")),
-        );
+    let frozen = frozen(&args.freeze);
+    let twice = |(name, _): &&(String, _)| args.settings.iter().any(|(other, _)| other == name);
+    if let Some((name, _)) = frozen.iter().find(twice) {
+        return Err(Failure::usage("What is frozen is said twice")
+            .with_hint(format!("leave one of --freeze and --set {name} out")));
     }
-    let freeze = args
-        .freeze
-        .map(|Freeze::Encoder| (FREEZE.to_owned(), true.into()));
     let settings = jobs::train::Settings {
         persons: args.names,
         steps: args.steps,
@@ -206,7 +220,7 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         precision: args.precision.map(Into::into),
         from_scratch: args.from == Start::Scratch,
         resume,
-        more: args.settings.into_iter().chain(freeze).collect(),
+        more: args.settings.into_iter().chain(frozen).collect(),
     };
     let renderer = compat::renderer();
     let reply = session.reply(|ctx| {

@@ -11,6 +11,7 @@ pub mod compat;
 pub mod context;
 pub mod doctor;
 pub mod error;
+pub mod export;
 pub mod extract;
 pub mod faces;
 mod frames;

@@ -9,6 +9,7 @@
 mod commit;
 mod data;
 mod feed;
+mod freeze;
 mod run_file;
 mod settings;
 mod size;
@@ -218,9 +219,11 @@ fn reply(
             started_from: file.started_from.get(name).cloned().unwrap_or_default(),
             held_out_ssim: found.map(|e| e.score.ssim),
             held_out_mae: found.map(|e| e.score.mae),
+            // Who was frozen beside a frozen encoder keeps the state they had.
             decoder: report
                 .decoders
                 .get(name)
+                .or(file.expected.decoders.get(name).and_then(Option::as_ref))
                 .map(|h| h.short())
                 .unwrap_or_default(),
         }
@@ -281,7 +284,8 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
     let mut train = settings::of_new_run(ctx.seed, settings)?;
     let network = Network::new(family);
     let sampler = SamplerSettings::default();
-    let start = start::find(ctx, library, &network, settings, &sampler)?;
+    let mut start = start::find(ctx, library, &network, settings, &sampler)?;
+    freeze::check(&train, settings, &mut start)?;
     let faces = data::Faces {
         persons: &settings.persons,
         family,

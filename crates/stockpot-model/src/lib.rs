@@ -2,8 +2,8 @@
 //!
 //! A network is a [`Graph`] of a dozen operators; [`Family`] names one, [`Network`] holds its two
 //! halves. [`Plan`] executes a graph on the CPU with every buffer allocated beforehand; another
-//! executor may interpret the same graphs elsewhere. Weights are one flat buffer with named parts
-//! ([`Params`]), stored as safetensors.
+//! executor may interpret the same graphs elsewhere, and [`onnx`] writes them for other programs.
+//! Weights are one flat buffer with named parts ([`Params`]), stored as safetensors.
 //!
 //! Knows nothing of losses, optimisers, files or persons' names. Start with [`family`], then
 //! [`graph`].
@@ -15,6 +15,7 @@ pub mod error;
 pub mod family;
 pub mod graph;
 pub mod network;
+pub mod onnx;
 pub mod params;
 pub mod passport;
 pub mod plan;

@@ -21,19 +21,37 @@ pub fn to_bytes(
     params: &Params,
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, Error> {
-    let bytes: Vec<Vec<u8>> = params
-        .layout()
-        .specs()
-        .iter()
-        .map(|s| {
-            params.data[s.range()]
-                .iter()
-                .flat_map(|v| v.to_le_bytes())
-                .collect()
-        })
-        .collect();
-    let mut views = Vec::with_capacity(bytes.len());
-    for (spec, bytes) in params.layout().specs().iter().zip(&bytes) {
+    all_to_bytes(family, &[params], metadata)
+}
+
+/// Both halves of a network in one file: array names tell them apart. No library reads it; it is for
+/// other programs.
+///
+/// # Errors
+/// As [`to_bytes`].
+pub fn both_to_bytes(
+    family: Family,
+    halves: [&Params; 2],
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, Error> {
+    all_to_bytes(family, &halves, metadata)
+}
+
+fn all_to_bytes(
+    family: Family,
+    halves: &[&Params],
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, Error> {
+    let mut arrays = Vec::new();
+    for params in halves {
+        for spec in params.layout().specs() {
+            let values = params.data[spec.range()].iter();
+            let bytes: Vec<u8> = values.flat_map(|v| v.to_le_bytes()).collect();
+            arrays.push((spec, bytes));
+        }
+    }
+    let mut views = Vec::with_capacity(arrays.len());
+    for (spec, bytes) in &arrays {
         let view = TensorView::new(Dtype::F32, spec.shape.clone(), bytes).map_err(not_weights)?;
         views.push((spec.name.clone(), view));
     }

@@ -1,6 +1,8 @@
 //! Shapes and counts against the literature, gradients of every operator by finite differences,
 //! weights files, damaged weights files.
 
+mod onnx;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

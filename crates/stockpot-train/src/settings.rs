@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use stockpot_core::PersonName;
 
 use crate::error::Error;
 use crate::loss::{LossWeights, ScaleWeights};
@@ -97,6 +98,10 @@ pub struct TrainSettings {
     pub mask_weight: f64,
     /// Leave the encoder as it is and train decoders only; default false.
     pub freeze_encoder: bool,
+    /// Leave the decoders of these persons as they are, while the encoder learns from their faces
+    /// too, so that it goes on suiting them; default nobody.
+    #[serde(default)]
+    pub freeze_persons: Vec<PersonName>,
     /// With a frozen encoder: how many ways (warps, colours) each face is seen before the same come
     /// again, 0 to 10,000; default 16. The encoder looks at each of them once and its codes are
     /// kept. Fewer if 256 MiB of codes would not hold them; 0 never repeats.
@@ -143,6 +148,7 @@ impl Default for TrainSettings {
             background_weight: 0.1,
             mask_weight: 0.2,
             freeze_encoder: false,
+            freeze_persons: Vec::new(),
             frozen_warps: 16,
             precision: Precision::Auto,
             workers: 0,

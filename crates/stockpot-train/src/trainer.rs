@@ -82,6 +82,8 @@ pub struct Trainer {
     last_good: Arc<TrainState>,
     encoder_gradient: Vec<f32>,
     person_gradients: Vec<Vec<f32>>,
+    /// Whose decoder stays as it is.
+    held: Vec<bool>,
     code_gradient: Vec<f32>,
     /// What the frozen encoder said about batches that come again, by their content.
     kept_codes: BTreeMap<u64, Box<[f32]>>,
@@ -186,6 +188,7 @@ impl Trainer {
         state: TrainState,
     ) -> Result<Self, Error> {
         check_state(&graphs, &state)?;
+        let held = held(&meta.settings, &state)?;
         let (batch, persons) = (meta.settings.batch, state.persons.len());
         let frozen = meta.settings.freeze_encoder;
         let precision = meta.settings.precision.of_products();
@@ -214,6 +217,7 @@ impl Trainer {
                 .iter()
                 .map(|(_, slots)| weights(slots))
                 .collect(),
+            held,
             code_gradient: vec![
                 0.0;
                 if frozen {
@@ -447,6 +451,10 @@ impl Trainer {
             }
             let gradients = &mut self.person_gradients[i];
             let code_gradient = self.decoder.backward(gradient, gradients, !frozen);
+            if self.held[i] {
+                // It counts neither for the update nor for the norm that clips it.
+                gradients.fill(0.0);
+            }
             if !frozen {
                 self.code_gradient[i * each..][..each].copy_from_slice(code_gradient);
             }
@@ -484,9 +492,12 @@ impl Trainer {
             .state
             .persons
             .iter_mut()
-            .zip(&mut self.person_gradients);
-        for ((_, slots), gradients) in persons {
-            optim::update(&adam, slots, gradients);
+            .zip(&mut self.person_gradients)
+            .zip(&self.held);
+        for (((_, slots), gradients), held) in persons {
+            if !held {
+                optim::update(&adam, slots, gradients);
+            }
         }
     }
 
@@ -529,6 +540,28 @@ impl Trainer {
             }),
         }
     }
+}
+
+/// Whose decoder stays as it is, in the order of the persons.
+fn held(settings: &TrainSettings, state: &TrainState) -> Result<Vec<bool>, Error> {
+    let persons = || state.persons.iter().map(|(name, _)| name);
+    let frozen = &settings.freeze_persons;
+    if let Some(stranger) = frozen.iter().find(|f| !persons().any(|p| p == *f)) {
+        return Err(Error::BadSetting {
+            key: "freeze_persons",
+            value: stranger.to_string(),
+            wanted: "persons of this training",
+        });
+    }
+    let held: Vec<bool> = persons().map(|p| frozen.contains(p)).collect();
+    if settings.freeze_encoder && held.iter().all(|h| *h) {
+        return Err(Error::BadSetting {
+            key: "freeze_persons",
+            value: names_of(frozen.iter()),
+            wanted: "fewer persons with a frozen encoder, or nothing is left to learn",
+        });
+    }
+    Ok(held)
 }
 
 /// Person `i`'s part of a buffer.

@@ -1,8 +1,9 @@
-//! `stockpot library`: what may be typed to look after a library.
+//! `stockpot library` and `stockpot export`: what may be typed to look after a library, and to give
+//! other programs of it.
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use stockpot_core::PersonName;
 
 use super::CompatCommand;
@@ -74,4 +75,27 @@ pub(crate) struct ExportArgs {
     pub(crate) all: bool,
     /// The file to write; one that is there is not overwritten
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportModelArgs {
+    /// The person
+    pub(crate) name: PersonName,
+    /// What to write
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: FormatName,
+    /// The file to write; one that is there is not overwritten
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// What other programs read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatName {
+    /// An ONNX graph over faces cut as stockpot cuts them
+    Onnx,
+    /// An ONNX graph that players of .dfm files read, over faces cut as they cut them
+    Dfm,
+    /// The weights of both halves by name
+    Safetensors,
 }

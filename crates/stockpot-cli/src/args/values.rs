@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use stockpot_core::PersonName;
 use stockpot_jobs::person::ConsentFrom;
 
 /// Where consent comes from.
@@ -36,6 +37,29 @@ impl FromStr for Consent {
             "synthetic" => Ok(Self::Synthetic),
             path => Ok(Self::File(PathBuf::from(path))),
         }
+    }
+}
+
+/// What a run leaves as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Freeze {
+    /// The encoder: only the decoders learn, and everybody else's stay as good as they are.
+    Encoder,
+    /// The decoder of a person.
+    Person(PersonName),
+}
+
+impl FromStr for Freeze {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "encoder" {
+            return Ok(Self::Encoder);
+        }
+        let person = text
+            .parse()
+            .map_err(|e| format!("say `encoder` or a person: {e}"))?;
+        Ok(Self::Person(person))
     }
 }
 

@@ -1,4 +1,5 @@
-//! `stockpot library`: from the parsed command to the job, and its reply's exit code.
+//! `stockpot library` and `stockpot export`: from the parsed command to the job, and its reply's exit
+//! code.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +7,7 @@ use std::process::ExitCode;
 use stockpot_jobs as jobs;
 
 use super::Session;
-use crate::args::{ExportArgs, LibraryCommand};
+use crate::args::{ExportArgs, ExportModelArgs, FormatName, LibraryCommand};
 use crate::failure::Failure;
 
 pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<ExitCode, Failure> {
@@ -74,4 +75,21 @@ fn selection(args: ExportArgs) -> (jobs::library::share::Selection, PathBuf) {
         None => Selection::All,
     };
     (what, args.file)
+}
+
+pub(super) fn export_model(
+    session: &Session<'_>,
+    args: ExportModelArgs,
+) -> Result<ExitCode, Failure> {
+    use jobs::export::{Format, Settings, run};
+    let settings = Settings {
+        person: args.name,
+        format: match args.format {
+            FormatName::Onnx => Format::Onnx,
+            FormatName::Dfm => Format::Dfm,
+            FormatName::Safetensors => Format::Safetensors,
+        },
+        file: args.output,
+    };
+    session.job(|ctx| run(ctx, &settings))
 }

@@ -212,7 +212,11 @@ fn train(
     steps: u64,
     scratch: bool,
 ) -> Result<train::Reply, JobError> {
-    let settings = train::Settings {
+    train::run(ctx, &training(persons, preset, steps, scratch))
+}
+
+fn training(persons: &[&str], preset: &str, steps: u64, scratch: bool) -> train::Settings {
+    train::Settings {
         persons: persons.iter().map(|p| name(p)).collect(),
         steps: Some(steps),
         batch: Some(4),
@@ -225,8 +229,7 @@ fn train(
             "learning_rate": 1e-3, "ssim_share": 0.0,
         }),
         ..train::Settings::default()
-    };
-    train::run(ctx, &settings)
+    }
 }
 
 /// The smallest network, and one that is quick to train here.
@@ -442,6 +445,57 @@ fn a_stitch_of_two_trained_lineages_improves_what_is_drawn() {
     );
     // Now it is no stranger: it can be trained on.
     assert!(train(&ctx, &["anna", "ben"], "comb-s-64", 1, false).is_ok());
+}
+
+#[test]
+fn a_frozen_person_keeps_the_weights_and_gets_the_new_encoder() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ctx, _) = library(dir.path(), &["anna", "ben"]);
+    train(&ctx, &["anna", "ben"], SMALL, 3, true).unwrap();
+    let stock = ctx.library().unwrap();
+    let of = |who: &str| stock.current_decoder(&name(who)).unwrap().unwrap();
+    let (anna, ben) = (of("anna"), of("ben"));
+    let mut wish = training(&["anna", "ben"], SMALL, 4, false);
+    wish.more["freeze_persons"] = serde_json::json!(["anna"]);
+    let reply = train::run(&ctx, &wish).unwrap();
+    assert!(reply.persons[0].started_from.ends_with("frozen"));
+    let after = of("anna");
+    // The very same object: not a bit differs.
+    assert_eq!(after.record.object, anna.record.object);
+    assert_eq!(after.record.steps, anna.record.steps);
+    assert_eq!(after.record.parent, Some(anna.hash));
+    assert_ne!(after.record.encoder_state, anna.record.encoder_state);
+    assert_eq!(after.record.encoder_state.short(), reply.encoder);
+    assert_ne!(of("ben").record.object, ben.record.object);
+    assert_eq!(of("ben").record.steps, ben.record.steps + 4);
+    // Going on keeps to it.
+    let on = train::Settings {
+        resume: Some(reply.run.parse().unwrap()),
+        steps: Some(6),
+        ..train::Settings::default()
+    };
+    train::run(&ctx, &on).unwrap();
+    assert_eq!(of("anna").record.object, anna.record.object);
+    assert_eq!(of("ben").record.steps, ben.record.steps + 6);
+    // With a frozen encoder beside, nothing of theirs changes at all.
+    let before = of("anna");
+    wish.more["freeze_encoder"] = true.into();
+    let reply = train::run(&ctx, &wish).unwrap();
+    assert_eq!(of("anna"), before);
+    assert_eq!(reply.persons[0].decoder, before.hash.short());
+    assert_eq!(of("ben").record.encoder_state, before.record.encoder_state);
+    let report = stock.verify(&*ctx.progress, &ctx.cancel).unwrap();
+    assert!(report.is_sound(), "{report:#?}");
+
+    let refused = |persons: &[&str], scratch, word: &str| {
+        let mut wish = training(persons, SMALL, 1, scratch);
+        wish.more["freeze_persons"] = serde_json::json!(["anna"]);
+        let error = train::run(&ctx, &wish).unwrap_err();
+        assert_eq!(error.kind, JobErrorKind::Usage, "{error}");
+        assert!(error.message.contains(word), "{error}");
+    };
+    refused(&["ben"], false, "not trained");
+    refused(&["anna", "ben"], true, "from scratch");
 }
 
 #[test]

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use stockpot_core::{ContentHash, PersonName};
 use stockpot_library::{
     CommitReport, Consented, DecoderForm, EncoderChoice, Library, NewDecoder, NewState, RunCommit,
+    Stored,
 };
-use stockpot_model::{Params, weights_file};
+use stockpot_model::{Network, Params, weights_file};
 use stockpot_train::{Evaluation, RunOutcome, Trainer};
 
+use super::freeze;
 use super::run_file::RunFile;
 use crate::compat::measure::Encoder;
 use crate::context::now_secs;
@@ -58,21 +60,39 @@ pub(super) fn commit(
             })
         }
     };
+    let network = Network::new(file.family);
     let mut decoders = Vec::new();
     let mut decoder_steps = BTreeMap::new();
     for consent in consents {
         let person = consent.person().clone();
         let before = file.decoder_steps.get(&person).copied().unwrap_or(0);
-        decoder_steps.insert(person.clone(), before + new_steps);
+        let parent = parent_of(file, trainer, &format!("decoder/{person}"));
+        let state = freeze::unchanged(library, &network, trainer, &person, parent)?;
+        if state.is_some() && matches!(encoder, EncoderChoice::Kept(_)) {
+            // Nothing that concerns them has changed: their state is what it was.
+            decoder_steps.insert(person, before);
+            continue;
+        }
+        let (bytes, steps, stitched_from) = match state {
+            Some(Stored { record, .. }) => {
+                let bytes = library.get_object(&record.object)?;
+                (bytes, before, record.stitched_from)
+            }
+            None => {
+                let weights = trainer.decoder(&person).ok_or_else(lost)?;
+                (bytes(&weights)?, before + new_steps, None)
+            }
+        };
+        decoder_steps.insert(person.clone(), steps);
         decoders.push(NewDecoder {
             state: NewState {
-                bytes: bytes(&trainer.decoder(&person).ok_or_else(lost)?)?,
-                parent: parent_of(file, trainer, &format!("decoder/{person}")),
-                steps: before + new_steps,
+                bytes,
+                parent,
+                steps,
                 metrics: metrics_of(outcome, &person),
                 attachments: BTreeMap::new(),
             },
-            stitched_from: None,
+            stitched_from,
             form: DecoderForm::Full,
             consent,
         });

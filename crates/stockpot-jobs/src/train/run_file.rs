@@ -97,15 +97,21 @@ impl RunFile {
         let encoder = library.current_encoder()?.ok_or_else(foreign)?.record;
         let (mut decoder_steps, mut committed) = (BTreeMap::new(), self.committed_at_step);
         for person in &self.persons {
+            let had = self.decoder_steps.get(person).copied().unwrap_or(0);
+            if now.decoders.get(person) == self.expected.decoders.get(person) {
+                // Frozen beside a frozen encoder: there was nothing to commit.
+                decoder_steps.insert(person.clone(), had);
+                continue;
+            }
             let decoder = library.current_decoder(person)?.ok_or_else(foreign)?.record;
             // A frozen encoder is none of this run's, but still what it started from.
             let kept = now.encoder == self.expected.encoder;
             if (encoder.run != self.run && !kept) || decoder.run != self.run {
                 return Err(foreign());
             }
-            let had = self.decoder_steps.get(person).copied().unwrap_or(0);
             let before = had.saturating_sub(self.committed_at_step);
-            committed = decoder.steps.saturating_sub(before);
+            // The steps of a frozen person do not grow.
+            committed = committed.max(decoder.steps.saturating_sub(before));
             decoder_steps.insert(person.clone(), decoder.steps);
         }
         self.committed_at_step = committed;

@@ -12,6 +12,7 @@ use super::{
     PersonEntry, VERSION,
 };
 use crate::SOFTWARE;
+use crate::consent::Consented;
 use crate::disk::Sink;
 use crate::error::{Error, Result};
 use crate::library::Library;
@@ -127,6 +128,22 @@ impl Library {
             .chain(&header.objects)
             .map(|e| e.bytes)
             .sum())
+    }
+
+    /// The consent on record for a person, if it allows that their face is given to others.
+    ///
+    /// # Errors
+    /// As [`Library::consent_of`], and [`Error::SharingForbidden`].
+    pub fn consent_to_share(&self, person: &PersonName) -> Result<Consented> {
+        let consent = self.consent_of(person)?;
+        let record = store::get::<ConsentRecord>(&self.layout, &consent.record())?.record;
+        match record.sharing_refused() {
+            None => Ok(consent),
+            Some(reason) => Err(Error::SharingForbidden {
+                person: person.clone(),
+                reason,
+            }),
+        }
     }
 
     fn copy_object(&self, entry: &Entry, sink: &mut Sink<'_>, cancel: &CancelToken) -> Result<()> {

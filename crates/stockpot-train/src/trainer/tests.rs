@@ -52,6 +52,10 @@ pub(crate) fn settings() -> TrainSettings {
 }
 
 pub(crate) fn trainer(settings: TrainSettings) -> Trainer {
+    assembled(settings).unwrap()
+}
+
+fn assembled(settings: TrainSettings) -> Result<Trainer, Error> {
     let graphs = graphs();
     let init = |graph: &Graph, seed| Params::init(graph.layout.clone(), seed).data;
     let persons = [("anna", 2), ("ben", 3)];
@@ -62,7 +66,7 @@ pub(crate) fn trainer(settings: TrainSettings) -> Trainer {
         settings,
         parents: BTreeMap::new(),
     };
-    Trainer::assemble(graphs, meta, state).unwrap()
+    Trainer::assemble(graphs, meta, state)
 }
 
 /// Soft blobs whose colours and places depend on the person and the draw.
@@ -309,6 +313,63 @@ fn a_frozen_encoder_stays_as_it_is_to_the_bit() {
     steps(&mut trainer, 3);
     assert_eq!(trainer.state().encoder, before.encoder);
     assert_ne!(trainer.state().persons[0].1.ema, before.persons[0].1.ema);
+}
+
+#[test]
+fn a_frozen_person_stays_to_the_bit_and_teaches_the_encoder() {
+    let mut all = trainer(settings());
+    let before = all.state().clone();
+    steps(&mut all, 3);
+    let frozen = before.persons[0].0.clone();
+    let mut held = trainer(TrainSettings {
+        freeze_persons: vec![frozen.clone()],
+        ..settings()
+    });
+    steps(&mut held, 3);
+    assert_eq!(held.state().persons[0], before.persons[0]);
+    assert_eq!(
+        held.decoder(&frozen).unwrap().data,
+        before.persons[0].1.weights
+    );
+    assert_ne!(held.state().persons[1], before.persons[1]);
+    assert_ne!(held.state().encoder, before.encoder);
+    // Whatever the frozen person's faces are, the encoder hears of them, and the other decoder
+    // learns the same from its own.
+    let taught = |person_is: f32| {
+        let mut one = trainer(held.meta().settings.clone());
+        let mut batch = batch(0);
+        let half = batch.faces.target.len() / 2;
+        batch.faces.target[..half].fill(person_is);
+        one.step(&batch, &still).unwrap();
+        one
+    };
+    let (dark, light) = (taught(0.1), taught(0.7));
+    assert_ne!(dark.state().encoder, light.state().encoder);
+    assert_eq!(dark.state().persons, light.state().persons);
+}
+
+#[test]
+fn what_cannot_be_frozen_is_refused() {
+    let refused = |settings: TrainSettings, word: &str| {
+        let error = assembled(settings).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    };
+    let names: Vec<PersonName> = trainer(settings()).persons().cloned().collect();
+    refused(
+        TrainSettings {
+            freeze_persons: vec!["nobody".parse().unwrap()],
+            ..settings()
+        },
+        "nobody",
+    );
+    refused(
+        TrainSettings {
+            freeze_persons: names,
+            freeze_encoder: true,
+            ..settings()
+        },
+        "nothing is left to learn",
+    );
 }
 
 #[test]
