@@ -5,7 +5,8 @@
 //! - what is current, and the encoder states that current decoders were trained with;
 //! - the newest [`KEPT_STATES`] of the encoder and of each person in the library;
 //! - everything younger than [`KEPT_DAYS`] days;
-//! - the encoder state of every decoder state that is kept.
+//! - the encoder state of every decoder state that is kept;
+//! - what a kept decoder state was stitched from: the trained state and its encoder state.
 //!
 //! A library in which anything is unreadable is left alone: what is not understood may be needed.
 
@@ -264,14 +265,18 @@ impl Whole {
             let newest = states.iter().rev().take(options.keep_states as usize);
             kept.extend(newest.map(|(_, hash)| *hash));
         }
-        let encoders: Vec<ContentHash> = kept
-            .iter()
-            .filter_map(|hash| match self.records.get(hash) {
-                Some((_, Some(Record::DecoderState(r)))) => Some(r.encoder_state),
-                _ => None,
-            })
-            .collect();
-        kept.extend(encoders);
+        let mut waiting: Vec<ContentHash> = kept.iter().copied().collect();
+        while let Some(hash) = waiting.pop() {
+            let Some((_, Some(Record::DecoderState(r)))) = self.records.get(&hash) else {
+                continue;
+            };
+            kept.insert(r.encoder_state);
+            // It is stitched again, and fitted, from what was last trained: never from a map.
+            if let Some(from) = r.stitched_from {
+                kept.insert(from);
+                waiting.extend(r.parent.filter(|parent| kept.insert(*parent)));
+            }
+        }
         kept
     }
 

@@ -7,7 +7,7 @@ use stockpot_core::PersonName;
 
 use super::calibration::CalibrationSource;
 use super::measure::{Encoder, held_out, load_decoder, score};
-use super::passport::{Drawn, pair};
+use super::passport::{Drawn, Passports};
 use super::relation::{Relation, Verdict, relation};
 use super::stitch::trial;
 use super::{find_decoder, find_encoder};
@@ -83,10 +83,10 @@ pub fn run(
             home.area, guest.area
         ));
     }
-    let mut drawn = Drawn::new(source);
+    let (mut drawn, mut passports) = (Drawn::new(source), Passports::new(&library));
     let codes = match own != wanted && comparable {
         false => None,
-        true => match pair(ctx, &library, &mut drawn, &own, &wanted) {
+        true => match passports.pair(ctx, &mut drawn, &own, &wanted) {
             Ok(codes) => Some(codes),
             Err(e) if e.kind == crate::JobErrorKind::Cancelled => return Err(e),
             Err(e) => {
@@ -100,7 +100,7 @@ pub fn run(
         by_records,
         agreement,
         reason,
-    } = relation(&library, &own, &wanted)?;
+    } = relation(&mut passports, &own, &wanted)?;
     let params = load_decoder(&library, &home.network, &decoder.record)?;
     let stitched = codes
         .map(|c| trial(&home, &params, &guest, &c))

@@ -15,7 +15,7 @@ use stockpot_model::Params;
 use super::calibration::CalibrationSource;
 use super::matrix_page;
 use super::measure::{Encoder, draw, held_out, load_decoder, score};
-use super::passport::{Drawn, all_encoders, pair};
+use super::passport::{Drawn, Passports, all_encoders};
 use super::relation::{Verdict, relation};
 use super::stitch::{recovered, trial};
 use crate::context::Context;
@@ -105,8 +105,11 @@ pub fn run(
     let mut bench = Bench {
         ctx,
         library: &library,
-        drawn: Some(Drawn::new(source)),
         encoders: Vec::new(),
+    };
+    let mut tools = Tools {
+        passports: Passports::new(&library),
+        drawn: Some(Drawn::new(source)),
     };
     for state in &states {
         bench.encoders.push(Encoder::load(&library, state)?);
@@ -115,7 +118,7 @@ pub fn run(
     ctx.phase("measure", (persons.len() * states.len()) as u64);
     let (mut rows, mut left_out) = (Vec::new(), Vec::new());
     for (number, person) in persons.iter().enumerate() {
-        match bench.row(&person.name, number)? {
+        match bench.row(&person.name, number, &mut tools)? {
             Ok(row) => rows.push(row),
             Err(why) => left_out.push(format!("{}: {why}", person.name)),
         }
@@ -146,9 +149,14 @@ pub fn run(
 struct Bench<'a> {
     ctx: &'a Context,
     library: &'a Library,
+    encoders: Vec<Encoder>,
+}
+
+/// What is found and made on the way.
+struct Tools<'a> {
+    passports: Passports<'a>,
     /// None once the calibration faces turned out not to be at hand.
     drawn: Option<Drawn<'a>>,
-    encoders: Vec<Encoder>,
 }
 
 /// A decoder, its own encoder and the faces it is measured on.
@@ -163,11 +171,15 @@ struct Subject<'a> {
 
 impl Bench<'_> {
     /// The row of a person, or why there is none.
-    fn row(&mut self, person: &PersonName, number: usize) -> Result<Result<Row, String>, JobError> {
+    fn row(
+        &self,
+        person: &PersonName,
+        number: usize,
+        tools: &mut Tools<'_>,
+    ) -> Result<Result<Row, String>, JobError> {
         let Some(state) = self.library.current_decoder(person)? else {
             return Ok(Err("no decoder yet".to_owned()));
         };
-        let mut drawn = self.drawn.take();
         let own = state.record.encoder_state;
         let home = self
             .encoders
@@ -181,7 +193,6 @@ impl Bench<'_> {
                 .with_hint("run `stockpot library verify`")
             })?;
         let Some(faces) = held_out(self.ctx, self.library, home, person)? else {
-            self.drawn = drawn;
             return Ok(Err("no held-out faces here".to_owned()));
         };
         let decoder = load_decoder(self.library, &home.network, &state.record)?;
@@ -197,13 +208,12 @@ impl Bench<'_> {
         let mut cells = Vec::new();
         for (at, guest) in self.encoders.iter().enumerate() {
             self.ctx.check_cancel()?;
-            cells.push(self.cell(&subject, guest, &mut drawn)?);
+            cells.push(self.cell(&subject, guest, tools)?);
             self.ctx
                 .step((number * self.encoders.len() + at + 1) as u64);
         }
         let side = home.network.family().resolution() as usize;
         let face = first_picture(&subject.faces.target, side, 3)?;
-        self.drawn = drawn;
         Ok(Ok(Row {
             person: person.clone(),
             face,
@@ -215,19 +225,19 @@ impl Bench<'_> {
         &self,
         subject: &Subject<'_>,
         guest: &Encoder,
-        drawn: &mut Option<Drawn<'_>>,
+        tools: &mut Tools<'_>,
     ) -> Result<Cell, JobError> {
         let home = subject.home;
         let fits = home.area == guest.area;
         let codes = match fits && guest.hash != home.hash {
-            true => self.codes(drawn, &home.hash, &guest.hash)?,
+            true => self.codes(tools, &home.hash, &guest.hash)?,
             false => None,
         };
         let mut cell = Cell {
             person: subject.person.clone(),
             decoder: subject.state.clone(),
             encoder: guest.hash.short(),
-            verdict: relation(self.library, &home.hash, &guest.hash)?.verdict,
+            verdict: relation(&mut tools.passports, &home.hash, &guest.hash)?.verdict,
             mae: None,
             mae_stitched: None,
             times_own: None,
@@ -263,19 +273,21 @@ impl Bench<'_> {
     /// Codes to stitch with; none, after one warning, if the calibration faces are not at hand.
     fn codes(
         &self,
-        drawn: &mut Option<Drawn<'_>>,
+        tools: &mut Tools<'_>,
         own: &ContentHash,
         other: &ContentHash,
     ) -> Result<Option<[stockpot_model::Codes; 2]>, JobError> {
-        let Some(faces) = drawn else { return Ok(None) };
-        match pair(self.ctx, self.library, faces, own, other) {
+        let Some(drawn) = &mut tools.drawn else {
+            return Ok(None);
+        };
+        match tools.passports.pair(self.ctx, drawn, own, other) {
             Ok(codes) => Ok(Some(codes)),
             Err(e) if e.kind == crate::JobErrorKind::Cancelled => Err(e),
             Err(e) => {
                 let why = e.message;
                 self.ctx
                     .warn(format!("Nothing is measured through stitches: {why}"));
-                *drawn = None;
+                tools.drawn = None;
                 Ok(None)
             }
         }

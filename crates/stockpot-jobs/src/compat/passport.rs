@@ -56,12 +56,12 @@ pub fn run(
         Some(key) => vec![find_encoder(&library, key)?],
         None => all_encoders(&library)?,
     };
-    let mut drawn = Drawn::new(source);
+    let (mut drawn, mut all) = (Drawn::new(source), Passports::new(&library));
     let mut passports = Vec::new();
     for state in states {
         ctx.check_cancel()?;
         let begun = Instant::now();
-        let (stored, made) = ensure(ctx, &library, &mut drawn, &state)?;
+        let (stored, made) = all.ensure(ctx, &mut drawn, &state)?;
         let bytes = library.get_object(&stored.record.object)?;
         passports.push(Row {
             encoder: state.short(),
@@ -90,7 +90,7 @@ pub fn after_training(ctx: &Context, source: &dyn CalibrationSource, reply: &cra
         if reply.minutes < WORTH_DRAWING && !source.at_hand(ctx, encoder.area, resolution)? {
             return Ok(false);
         }
-        ensure(ctx, &library, &mut Drawn::new(source), &state)?;
+        Passports::new(&library).ensure(ctx, &mut Drawn::new(source), &state)?;
         Ok(true)
     };
     match made() {
@@ -155,87 +155,117 @@ impl<'a> Drawn<'a> {
     }
 }
 
-/// The passport of an encoder state over the faces that are drawn today; whether it was made now.
-pub(crate) fn ensure(
-    ctx: &Context,
-    library: &Library,
-    drawn: &mut Drawn<'_>,
-    state: &ContentHash,
-) -> Result<(Stored<PassportRecord>, bool), JobError> {
-    let encoder = Encoder::load(library, state)?;
-    let faces = drawn.of(ctx, &encoder)?;
-    let there = library.passports()?.into_iter();
-    let mut same =
-        there.filter(|p| p.record.encoder_state == *state && p.record.faces == faces.hash);
-    if let Some(found) = same.next() {
-        return Ok((found, false));
-    }
-    ctx.phase("make a passport", 0);
-    let card = BTreeMap::from([
-        (
-            "area".to_owned(),
-            format!("{:?}", faces.area).to_lowercase(),
-        ),
-        ("faces".to_owned(), faces.hash.to_string()),
-        ("encoder".to_owned(), state.to_string()),
-    ]);
-    let passport = Passport::of(&encoder.network, &encoder.params, faces.pictures(1), card)?;
-    let now = now_secs();
-    let stored = library.writer(now, PATIENCE)?.put_passport(NewPassport {
-        encoder_state: *state,
-        bytes: passport.to_bytes()?,
-        faces: faces.hash,
-        count: faces.count() as u64,
-        now_secs: now,
-    })?;
-    Ok((stored, true))
+/// The passports of a library. To find them every record is read, so that is done once, when one is
+/// first asked for; those made since are added.
+pub(crate) struct Passports<'a> {
+    library: &'a Library,
+    all: Option<Vec<Stored<PassportRecord>>>,
 }
 
-/// The codes of two encoder states for the same faces, from passports that are in the library; `None`
-/// if there is no such pair.
-pub(crate) fn stored_pair(
-    library: &Library,
-    first: &ContentHash,
-    second: &ContentHash,
-) -> Result<Option<[Codes; 2]>, JobError> {
-    let all = library.passports()?;
-    let of = |state: &ContentHash| -> Vec<&Stored<PassportRecord>> {
-        all.iter()
-            .filter(|p| p.record.encoder_state == *state)
-            .collect()
-    };
-    // Of several pairs the newest.
-    for one in of(first).into_iter().rev() {
-        let same = |p: &&&Stored<PassportRecord>| p.record.faces == one.record.faces;
-        if let Some(other) = of(second).iter().rev().find(same) {
-            return Ok(Some([codes(library, one)?, codes(library, other)?]));
+impl<'a> Passports<'a> {
+    /// Reads nothing yet.
+    pub(crate) fn new(library: &'a Library) -> Self {
+        Self { library, all: None }
+    }
+
+    /// Whose passports they are.
+    pub(crate) fn library(&self) -> &'a Library {
+        self.library
+    }
+
+    fn all(&mut self) -> Result<&mut Vec<Stored<PassportRecord>>, JobError> {
+        let all = match self.all.take() {
+            Some(all) => all,
+            None => self.library.passports()?,
+        };
+        Ok(self.all.insert(all))
+    }
+
+    /// The passport of an encoder state over the faces that are drawn today; whether it was made now.
+    pub(crate) fn ensure(
+        &mut self,
+        ctx: &Context,
+        drawn: &mut Drawn<'_>,
+        state: &ContentHash,
+    ) -> Result<(Stored<PassportRecord>, bool), JobError> {
+        let encoder = Encoder::load(self.library, state)?;
+        let faces = drawn.of(ctx, &encoder)?;
+        let same = |p: &&Stored<PassportRecord>| {
+            p.record.encoder_state == *state && p.record.faces == faces.hash
+        };
+        if let Some(found) = self.all()?.iter().find(same) {
+            return Ok((found.clone(), false));
         }
+        ctx.phase("make a passport", 0);
+        let card = BTreeMap::from([
+            (
+                "area".to_owned(),
+                format!("{:?}", faces.area).to_lowercase(),
+            ),
+            ("faces".to_owned(), faces.hash.to_string()),
+            ("encoder".to_owned(), state.to_string()),
+        ]);
+        let passport = Passport::of(&encoder.network, &encoder.params, faces.pictures(1), card)?;
+        let now = now_secs();
+        let writer = self.library.writer(now, PATIENCE)?;
+        let stored = writer.put_passport(NewPassport {
+            encoder_state: *state,
+            bytes: passport.to_bytes()?,
+            faces: faces.hash,
+            count: faces.count() as u64,
+            now_secs: now,
+        })?;
+        self.all()?.push(stored.clone());
+        Ok((stored, true))
     }
-    Ok(None)
-}
 
-/// The same, made first where they are missing.
-pub(crate) fn pair(
-    ctx: &Context,
-    library: &Library,
-    drawn: &mut Drawn<'_>,
-    first: &ContentHash,
-    second: &ContentHash,
-) -> Result<[Codes; 2], JobError> {
-    if let Some(found) = stored_pair(library, first, second)? {
-        return Ok(found);
+    /// The codes of two encoder states for the same faces, from passports that are in the library;
+    /// `None` if there is no such pair.
+    pub(crate) fn stored_pair(
+        &mut self,
+        first: &ContentHash,
+        second: &ContentHash,
+    ) -> Result<Option<[Codes; 2]>, JobError> {
+        let library = self.library;
+        let all = self.all()?;
+        let of = |state: &ContentHash| -> Vec<&Stored<PassportRecord>> {
+            all.iter()
+                .filter(|p| p.record.encoder_state == *state)
+                .collect()
+        };
+        // Of several pairs the newest.
+        for one in of(first).into_iter().rev() {
+            let same = |p: &&&Stored<PassportRecord>| p.record.faces == one.record.faces;
+            if let Some(other) = of(second).iter().rev().find(same) {
+                return Ok(Some([codes(library, one)?, codes(library, other)?]));
+            }
+        }
+        Ok(None)
     }
-    let (one, _) = ensure(ctx, library, drawn, first)?;
-    let (other, _) = ensure(ctx, library, drawn, second)?;
-    if one.record.faces != other.record.faces {
-        return Err(JobError::failed(format!(
-            "The encoder states {} and {} see other faces: another part of the head, or another number of pixels",
-            first.short(),
-            second.short()
-        ))
-        .with_hint("only encoders that were trained on the same area can be compared"));
+
+    /// The same, made first where they are missing.
+    pub(crate) fn pair(
+        &mut self,
+        ctx: &Context,
+        drawn: &mut Drawn<'_>,
+        first: &ContentHash,
+        second: &ContentHash,
+    ) -> Result<[Codes; 2], JobError> {
+        if let Some(found) = self.stored_pair(first, second)? {
+            return Ok(found);
+        }
+        let (one, _) = self.ensure(ctx, drawn, first)?;
+        let (other, _) = self.ensure(ctx, drawn, second)?;
+        if one.record.faces != other.record.faces {
+            return Err(JobError::failed(format!(
+                "The encoder states {} and {} see other faces: another part of the head, or another number of pixels",
+                first.short(),
+                second.short()
+            ))
+            .with_hint("only encoders that were trained on the same area can be compared"));
+        }
+        Ok([codes(self.library, &one)?, codes(self.library, &other)?])
     }
-    Ok([codes(library, &one)?, codes(library, &other)?])
 }
 
 fn codes(library: &Library, stored: &Stored<PassportRecord>) -> Result<Codes, JobError> {

@@ -4,7 +4,7 @@ use stockpot_core::{ContentHash, PersonName};
 use stockpot_library::{Kinship, Library};
 use stockpot_model::agreement;
 
-use super::passport::stored_pair;
+use super::passport::Passports;
 use crate::error::JobError;
 
 /// Codes of two states that agree at least so far, without any map, mean the same. Codes of separate
@@ -37,14 +37,16 @@ pub(crate) struct Relation {
 
 /// Judges by records and, where both have passports over the same faces, by these.
 pub(crate) fn relation(
-    library: &Library,
+    passports: &mut Passports<'_>,
     own: &ContentHash,
     other: &ContentHash,
 ) -> Result<Relation, JobError> {
-    let kinship = library.kinship(own, other)?;
+    let kinship = passports.library().kinship(own, other)?;
     let agreement = match kinship {
         Kinship::Same => None,
-        _ => stored_pair(library, own, other)?.and_then(|[a, b]| agreement(&a, &b)),
+        _ => passports
+            .stored_pair(own, other)?
+            .and_then(|[a, b]| agreement(&a, &b)),
     };
     let by_records = match kinship {
         Kinship::Same => "the same state".to_owned(),
@@ -103,7 +105,7 @@ pub(crate) fn refuse_foreign(
     own: &ContentHash,
     wanted: &ContentHash,
 ) -> Result<Relation, JobError> {
-    let found = relation(library, own, wanted)?;
+    let found = relation(&mut Passports::new(library), own, wanted)?;
     if found.verdict != Verdict::Foreign {
         return Ok(found);
     }

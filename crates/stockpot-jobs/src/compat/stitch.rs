@@ -19,7 +19,7 @@ use stockpot_model::{Codes, Fit, Halves, Params, fold_stitch, weights_file};
 
 use super::calibration::CalibrationSource;
 use super::measure::{Encoder, apart, draw, held_out, load_decoder, score};
-use super::passport::{Drawn, pair};
+use super::passport::{Drawn, Passports};
 use super::relation::{Verdict, relation};
 use super::{current_decoder, find_encoder};
 use crate::context::{Context, now_secs};
@@ -161,8 +161,9 @@ pub fn run(
         )));
     }
     let mut drawn = Drawn::new(source);
-    let codes = pair(ctx, &library, &mut drawn, &own, &to)?;
-    let before = relation(&library, &own, &to)?;
+    let mut passports = Passports::new(&library);
+    let codes = passports.pair(ctx, &mut drawn, &own, &to)?;
+    let before = relation(&mut passports, &own, &to)?;
     let decoder = load_decoder(&library, &home.network, &base.record)?;
     ctx.phase("fit the map", 0);
     let stitched = trial(&home, &decoder, &guest, &codes)?;

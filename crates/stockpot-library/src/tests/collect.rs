@@ -98,6 +98,48 @@ fn old_weights_go_and_records_stay() {
 }
 
 #[test]
+fn what_a_stitched_decoder_came_from_stays() {
+    let (_dir, library) = with_runs(&["anna", "ben"], 1);
+    let trained = library.current_decoder(&name("anna")).unwrap().unwrap();
+    let home = trained.record.encoder_state;
+    // Ben goes on in another lineage, and anna is stitched to it: twice, the second time from the
+    // first stitch, as nobody does today.
+    let mut commit = run_of(&library, &["ben"], 2);
+    let EncoderChoice::New(state) = &mut commit.encoder else {
+        panic!("a run trains its encoder");
+    };
+    state.parent = None;
+    let guest = writer(&library).commit_run(commit).unwrap().encoder;
+    for mark in [3, 4] {
+        let mut stitch = run_of(&library, &["anna"], mark);
+        stitch.encoder = EncoderChoice::Kept(guest);
+        stitch.decoders[0].stitched_from = Some(home);
+        writer(&library).commit_run(stitch).unwrap();
+    }
+    for mark in 5..=9 {
+        let commit = run_of(&library, &["ben"], mark);
+        writer(&library).commit_run(commit).unwrap();
+    }
+    collect(&library, &options(0, 0)).unwrap();
+    let (encoders, decoders) = whole_states(&library);
+    assert!(decoders.contains(&trained.hash), "what was last trained");
+    assert!(
+        encoders.contains(&home),
+        "and the encoder it was trained with"
+    );
+    assert!(encoders.contains(&guest));
+    // Current: one encoder, ben, anna; beside them guest, home, the first stitch and the trained one.
+    assert_eq!((encoders.len(), decoders.len()), (3, 4));
+    assert_clean(&library);
+    // Once it is trained again, nothing holds the old line.
+    let commit = run_of(&library, &["anna", "ben"], 10);
+    writer(&library).commit_run(commit).unwrap();
+    collect(&library, &options(0, 0)).unwrap();
+    let (encoders, decoders) = whole_states(&library);
+    assert_eq!((encoders.len(), decoders.len()), (1, 2));
+}
+
+#[test]
 fn what_is_current_or_young_stays_whatever_is_asked() {
     let (_dir, library) = with_runs(&["anna", "ben"], 3);
     // Ben's decoder stays behind, with the encoder state that it was trained with.

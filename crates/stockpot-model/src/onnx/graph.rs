@@ -153,7 +153,7 @@ impl OnnxGraph {
     }
 
     /// The value as a map.
-    pub(super) fn to_map(&mut self, value: Value) -> Value {
+    pub(super) fn mapped(&mut self, value: Value) -> Value {
         if !value.flat {
             return value;
         }
@@ -168,7 +168,7 @@ impl OnnxGraph {
     }
 
     /// The value as a flat one.
-    pub(super) fn to_flat(&mut self, value: Value) -> Value {
+    pub(super) fn flattened(&mut self, value: Value) -> Value {
         if value.flat {
             return value;
         }

@@ -53,7 +53,7 @@ impl Half<'_> {
                 stride,
                 activation,
             } => {
-                let x = self.out.to_map(input(0));
+                let x = self.out.mapped(input(0));
                 let before = |size: usize, to: usize| {
                     let all = ((to - 1) * stride + kernel).saturating_sub(size);
                     (all / 2, all - all / 2)
@@ -77,7 +77,7 @@ impl Half<'_> {
                 bias,
                 activation,
             } => {
-                let x = self.out.to_map(input(0));
+                let x = self.out.mapped(input(0));
                 let dims = [x.shape.c, shape.c, 4, 4];
                 let w = self.weights(weight, &dims, |w| doubling(w, x.shape.c, shape.c));
                 let b = self.bias(bias);
@@ -95,7 +95,7 @@ impl Half<'_> {
                 bias,
                 activation,
             } => {
-                let x = self.out.to_flat(input(0));
+                let x = self.out.flattened(input(0));
                 let w = self.weights(weight, &[x.shape.len(), shape.len()], <[f32]>::to_vec);
                 let b = self.bias(bias);
                 let y = self.out.node("Gemm", &[x.name(), &w, &b], &[]);
@@ -103,11 +103,11 @@ impl Half<'_> {
             }
             Op::RmsNorm => self.rms_norm(input(0)),
             Op::SpaceToDepth => {
-                let x = self.out.to_map(input(0));
+                let x = self.out.mapped(input(0));
                 Value::map(self.space_to_depth(&x), shape)
             }
             Op::DepthToSpace => {
-                let x = self.out.to_map(input(0));
+                let x = self.out.mapped(input(0));
                 let attributes = [("blocksize", 2.into()), ("mode", Attribute::Text("DCR"))];
                 Value::map(
                     self.out.node("DepthToSpace", &[x.name()], &attributes),
@@ -115,12 +115,12 @@ impl Half<'_> {
                 )
             }
             Op::Reshape => {
-                let x = self.out.to_flat(input(0));
+                let x = self.out.flattened(input(0));
                 Value::flat(x.name(), shape)
             }
             Op::AverageDown => self.average_down(input(0), shape),
             Op::Add => {
-                let [a, b] = [input(0), input(1)].map(|v| self.out.to_map(v));
+                let [a, b] = [input(0), input(1)].map(|v| self.out.mapped(v));
                 Value::map(self.out.node("Add", &[a.name(), b.name()], &[]), shape)
             }
             Op::Sigmoid => {
@@ -151,7 +151,7 @@ impl Half<'_> {
     }
 
     fn average_down(&mut self, x: Value, shape: Shape) -> Value {
-        let x = self.out.to_map(x);
+        let x = self.out.mapped(x);
         let deep = self.space_to_depth(&x);
         let groups = 4 * x.shape.c / shape.c;
         let dims = [groups, shape.c, shape.h, shape.w];

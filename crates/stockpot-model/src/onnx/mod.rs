@@ -118,5 +118,5 @@ fn both_halves(
 ) -> Value {
     let code = half::add(graph, network.encoder(), encoder, face);
     let drawn = half::add(graph, network.decoder(), decoder, code);
-    graph.to_map(drawn)
+    graph.mapped(drawn)
 }

@@ -1,6 +1,12 @@
 //! Written ONNX files, read back and run by a reader and an interpreter that share nothing with the
 //! writer: what they draw against what our own engine draws.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests are tests too, clippy only knows functions marked as such"
+)]
+
 mod reader;
 mod run;
 
