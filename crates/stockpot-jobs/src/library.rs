@@ -9,6 +9,9 @@ use serde::Serialize;
 use stockpot_core::{ContentHash, PersonName};
 use stockpot_library::{LogState, Shown, Weights};
 
+use crate::compat::measure::Encoder;
+use crate::compat::passport::Passports;
+use crate::compat::wear::{self, Standing};
 use crate::context::Context;
 use crate::error::JobError;
 use crate::person::words;
@@ -39,37 +42,68 @@ pub struct PersonRow {
     pub decoder: Option<String>,
     /// Training steps it has had.
     pub steps: Option<u64>,
-    /// Similarity of held-out faces and their reconstruction, 0 to 1, when it was committed.
-    pub held_out_ssim: Option<f64>,
-    /// Whether it was trained with the current encoder state.
-    pub encoder: Option<&'static str>,
+    /// The encoder state that it was trained with, or stitched to.
+    pub encoder: Option<String>,
+    /// Mean difference of held-out faces and what is drawn, 0 to 1, with that encoder state.
+    pub held_out_mae: Option<f64>,
+    /// With the current encoder state; none if not measured.
+    pub held_out_mae_current: Option<f64>,
+    /// Whether it fits the current encoder state, and whether it gained or wore.
+    pub verdict: Option<String>,
 }
 
-/// `library status`: one row per person.
+/// `library status`: one row per person. `measure`: first measure what is not known, which takes
+/// seconds for each decoder that belongs to an earlier encoder state, and their faces.
 ///
 /// # Errors
 /// If the library cannot be read at all; damage is told in the reply.
-pub fn status(ctx: &Context) -> Result<StatusReply, JobError> {
-    let report = ctx.library()?.status()?;
+pub fn status(ctx: &Context, measure: bool) -> Result<StatusReply, JobError> {
+    let library = ctx.library()?;
+    let report = library.status()?;
     let mut problems = report.problems;
+    let current = report.encoder.as_ref().map(|e| e.hash);
+    if let Some(hash) = current.filter(|_| measure) {
+        let encoder = Encoder::load(&library, &hash)?;
+        ctx.phase("measure", report.persons.len() as u64);
+        for (done, p) in (1..).zip(&report.persons) {
+            ctx.check_cancel()?;
+            if let Some(decoder) = &p.decoder {
+                let state = library.decoder_state(&decoder.hash)?;
+                if !wear::measure(ctx, &library, &state, &encoder)? {
+                    ctx.warn(format!(
+                        "{}: there are no held-out faces to measure",
+                        p.name
+                    ));
+                }
+            }
+            ctx.step(done);
+        }
+    }
+    let mut passports = Passports::new(&library);
     let mut persons = Vec::new();
     for p in report.persons {
         problems.extend(p.problems.iter().map(|text| format!("{}: {text}", p.name)));
+        let standing = match (&p.decoder, current) {
+            (Some(decoder), Some(current)) => {
+                let found = library
+                    .decoder_state(&decoder.hash)
+                    .map_err(JobError::from)
+                    .and_then(|state| Standing::of(&mut passports, &state, &current));
+                found
+                    .map_err(|e| problems.push(format!("{}: {}", p.name, e.message)))
+                    .ok()
+            }
+            _ => None,
+        };
+        let decoder = p.decoder.as_ref();
         persons.push(PersonRow {
             consent: p.consent.as_ref().map(words),
-            decoder: p.decoder.as_ref().map(|d| d.hash.short()),
-            steps: p.decoder.as_ref().map(|d| d.steps),
-            held_out_ssim: p
-                .decoder
-                .as_ref()
-                .and_then(|d| d.metrics.get("heldout_ssim").copied()),
-            encoder: p.decoder.as_ref().map(|d| {
-                if d.with_current_encoder {
-                    "current"
-                } else {
-                    "an earlier one"
-                }
-            }),
+            decoder: decoder.map(|d| d.hash.short()),
+            steps: decoder.map(|d| d.steps),
+            encoder: decoder.map(|d| d.encoder_state.short()),
+            held_out_mae: standing.as_ref().and_then(|s| s.own_mae),
+            held_out_mae_current: standing.as_ref().and_then(|s| s.mae),
+            verdict: standing.map(|s| s.words),
             person: p.name,
         });
     }

@@ -10,6 +10,7 @@ mod commit;
 mod data;
 mod feed;
 mod freeze;
+mod reuse;
 mod run_file;
 mod settings;
 mod size;
@@ -32,6 +33,7 @@ use stockpot_train::{
 use crate::context::{Context, now_secs};
 use crate::error::JobError;
 use crate::space;
+pub use reuse::Other;
 use run_file::RunFile;
 
 /// Where the trainer keeps checkpoints inside a run's folder.
@@ -94,8 +96,11 @@ pub struct Reply {
     pub memory_peak_bytes: Option<u64>,
     /// Metrics, previews and checkpoints.
     pub folder: PathBuf,
-    /// Persons whose decoders were trained with an earlier encoder and still use that.
-    pub with_earlier_encoder: Vec<PersonName>,
+    /// Persons whose decoders belong to an earlier encoder and still use that, and how they would do
+    /// under this one.
+    pub others: Vec<Other>,
+    /// Which parts can be used again for what, in words.
+    pub reuse: Vec<String>,
     /// What to do next.
     pub next: String,
 }
@@ -178,7 +183,12 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let (network, chosen) = (Network::new(file.family), &trainer.meta().settings);
     let (_, forecast) = size::needed(&network, chosen, file.persons.len());
     let batch = chosen.batch;
-    Ok(reply(file, outcome, report, folder, (batch, forecast)))
+    let others = reuse::others(ctx, &library, &report, outcome.trained_secs);
+    let mut reply = reply(file, outcome, &report, folder, (batch, forecast));
+    let trained: Vec<PersonName> = reply.persons.iter().map(|p| p.person.clone()).collect();
+    reply.reuse = reuse::words(&report, &trained, &others);
+    reply.others = others;
+    Ok(reply)
 }
 
 /// A run that went on and made no step: what it has learned is in the library already.
@@ -203,7 +213,7 @@ fn nothing_new(file: &RunFile, stopped_by: StoppedBy) -> JobError {
 fn reply(
     file: RunFile,
     outcome: RunOutcome,
-    report: stockpot_library::CommitReport,
+    report: &stockpot_library::CommitReport,
     folder: PathBuf,
     (batch, memory_forecast_bytes): (usize, u64),
 ) -> Reply {
@@ -250,7 +260,8 @@ fn reply(
         memory_peak_bytes: crate::memory::peak(),
         advice: outcome.advice.into_iter().map(|a| a.text).collect(),
         folder,
-        with_earlier_encoder: report.trained_with_another,
+        others: Vec::new(),
+        reuse: Vec::new(),
         next: if stopped {
             format!("stockpot train --resume {}", file.run)
         } else {

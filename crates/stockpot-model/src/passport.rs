@@ -267,4 +267,77 @@ mod tests {
         assert!(Passport::from_bytes(&weights.unwrap()).is_err());
         assert!(Passport::from_bytes(&bad).is_err());
     }
+
+    /// Must return, whatever the bytes are; codes that are taken lie in the file.
+    fn read(bytes: &[u8]) -> bool {
+        let Ok(found) = Passport::from_bytes(bytes) else {
+            return false;
+        };
+        let codes = &found.codes;
+        assert_eq!(codes.values().len(), codes.faces() * codes.width());
+        assert!(2 * codes.values().len() < bytes.len());
+        assert!(codes.values().iter().all(|v| v.is_finite()));
+        true
+    }
+
+    /// Flips, cuts, impossible lengths and mixed-up headers. `STOCKPOT_TEST_FUZZ=SECONDS` goes on for
+    /// longer.
+    #[test]
+    fn any_bytes_are_read_or_refused() {
+        let good = passport().to_bytes().unwrap();
+        assert!(read(&good));
+        let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+        let (mut tried, mut taken) = (0u64, 0u64);
+        let mut look = |bytes: &[u8]| {
+            tried += 1;
+            taken += u64::from(read(bytes));
+        };
+        for at in 0..good.len() {
+            look(&good[..at]);
+        }
+        for at in 0..header {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                look(&bad);
+            }
+        }
+        for length in [
+            0,
+            1,
+            header as u64,
+            u64::MAX,
+            u64::MAX - 7,
+            1 << 32,
+            1 << 63,
+        ] {
+            let mut bad = good.clone();
+            bad[..8].copy_from_slice(&length.to_le_bytes());
+            look(&bad);
+        }
+        let mut rng = stockpot_core::Rng::stream(6, "passports", 0);
+        let seconds = std::env::var("STOCKPOT_TEST_FUZZ").map_or(0, |s| s.parse().unwrap());
+        let begun = std::time::Instant::now();
+        let mut round = 0;
+        while round < 20_000 || begun.elapsed().as_secs() < seconds {
+            round += 1;
+            let mut text = good[8..header].to_vec();
+            for _ in 0..=rng.below(4) {
+                let at = rng.below(text.len());
+                match rng.below(3) {
+                    0 => text[at] = b"0123456789[]{}\",:-eEFI"[rng.below(22)],
+                    1 => drop(text.remove(at)),
+                    _ => text.insert(at, text[rng.below(text.len())]),
+                }
+            }
+            let mut bad = (text.len() as u64).to_le_bytes().to_vec();
+            bad.extend(&text);
+            bad.extend(&good[header..]);
+            look(&bad);
+            let noise: Vec<u8> = (0..rng.below(300)).map(|_| rng.below(256) as u8).collect();
+            look(&noise);
+        }
+        eprintln!("{tried} passports tried, {taken} taken");
+        assert!(tried > 40_000 && taken > 0, "{tried} {taken}");
+    }
 }

@@ -10,8 +10,12 @@ use super::CompatCommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LibraryCommand {
-    /// How much of everything there is, and what is current
-    Status,
+    /// What is current, and how every person's decoder does with it: same, gained, worn or foreign
+    Status {
+        /// First measure the decoders that belong to an earlier encoder state; needs their faces
+        #[arg(long)]
+        measure: bool,
+    },
     /// The states of the library, newest first
     Log,
     /// One record, by the first digits of its hash or of its object's

@@ -12,7 +12,9 @@ use crate::failure::Failure;
 
 pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<ExitCode, Failure> {
     match command {
-        LibraryCommand::Status => session.job(jobs::library::status),
+        LibraryCommand::Status { measure } => {
+            session.job(|ctx| jobs::library::status(ctx, measure))
+        }
         LibraryCommand::Log => session.job(jobs::library::log),
         LibraryCommand::Show { id } => session.job(|ctx| jobs::library::show(ctx, &id)),
         LibraryCommand::Export(args) => {

@@ -21,7 +21,7 @@ fn two_persons_are_extracted_and_trained() {
     let trained = &replies.trained;
     assert_eq!(trained["steps"], 6);
     assert_eq!(trained["stopped_by"], "steps");
-    assert_eq!(trained["with_earlier_encoder"], serde_json::json!([]));
+    assert_eq!(trained["others"], serde_json::json!([]));
     for person in trained["persons"].as_array().unwrap() {
         assert_eq!(person["started_from"], "scratch");
         let ssim = number(&person["held_out_ssim"]);
@@ -38,7 +38,8 @@ fn two_persons_are_extracted_and_trained() {
         assert_eq!(row["person"], name);
         assert_eq!(row["consent"], "synthetic");
         assert_eq!(row["decoder"], trained["persons"][reply]["decoder"]);
-        assert_eq!(row["encoder"], "current");
+        assert_eq!(row["encoder"], trained["encoder"]);
+        assert_eq!(row["verdict"], "same");
     }
     assert_eq!(persons.len(), 2);
     stock.is_sound();
@@ -121,7 +122,8 @@ fn a_third_person_starts_from_the_library() {
         c != "scratch" && !c.as_str().unwrap().is_empty(),
         "{reply:#}"
     );
-    assert_eq!(reply["with_earlier_encoder"], serde_json::json!(["d"]));
+    assert_eq!(reply["others"][0]["person"], "d");
+    assert!(reply["others"][1].is_null());
 
     let status = stock.ok("library status");
     assert_eq!(status["encoder"], reply["encoder"]);

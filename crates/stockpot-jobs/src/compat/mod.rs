@@ -18,6 +18,7 @@ pub mod passport;
 pub mod refit;
 pub(crate) mod relation;
 pub mod stitch;
+pub(crate) mod wear;
 
 pub use calibration::{CalibrationFaces, CalibrationSource};
 

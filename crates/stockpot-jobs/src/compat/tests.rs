@@ -499,6 +499,69 @@ fn a_frozen_person_keeps_the_weights_and_gets_the_new_encoder() {
 }
 
 #[test]
+fn status_tells_wear_that_was_measured_and_what_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ctx, _) = library(dir.path(), &["anna", "ben", "cleo"]);
+    let first = train(&ctx, &["anna", "ben"], SMALL, 3, true).unwrap();
+    assert!(first.others.is_empty());
+    assert!(first.reuse[0].contains(&first.encoder) && first.reuse[1].contains("anna, ben"));
+    let second = train(&ctx, &["ben"], SMALL, 3, false).unwrap();
+    let [anna] = &second.others[..] else {
+        panic!("only anna was left behind");
+    };
+    // Three steps leave no time to measure her.
+    assert_eq!(
+        (anna.verdict.as_str(), anna.held_out_mae_current),
+        ("kin: not measured", None)
+    );
+    assert_eq!(anna.encoder, first.encoder);
+    assert!(second.reuse[2].contains("library refit anna"));
+
+    let status = |measure| crate::library::status(&ctx, measure).unwrap();
+    let rows = |reply: &crate::library::StatusReply| -> Vec<Option<String>> {
+        reply.persons.iter().map(|p| p.verdict.clone()).collect()
+    };
+    let plain = status(false);
+    let verdicts = ["kin: not measured", "same"].map(|v| Some(v.to_owned()));
+    assert_eq!(rows(&plain)[..2], verdicts);
+    assert_eq!(rows(&plain)[2], None, "cleo has no decoder");
+    assert_eq!(
+        plain.persons[1].held_out_mae_current,
+        plain.persons[1].held_out_mae
+    );
+    assert_eq!(plain.persons[0].encoder.as_ref(), Some(&first.encoder));
+    let measured = status(true);
+    let row = &measured.persons[0];
+    let (own, now) = (row.held_out_mae.unwrap(), row.held_out_mae_current.unwrap());
+    let check = check::run(&ctx, &Nothing, &check_of("anna", "current")).unwrap();
+    assert_eq!(
+        (Some(own), Some(now)),
+        (check.held_out_mae_own, check.held_out_mae)
+    );
+    let verdict = row.verdict.clone().unwrap();
+    assert!(
+        verdict.starts_with("kin: ") && verdict != "kin: not measured",
+        "{verdict}"
+    );
+    assert_eq!(rows(&status(false)), rows(&measured), "it is remembered");
+    // Other faces, or a damaged cache: not measured, and never an error.
+    let stock = ctx.library().unwrap();
+    let cache = stock.cache_dir().join("anna-wear.json");
+    let kept = std::fs::read(&cache).unwrap();
+    for bad in [&b"{"[..], b"", b"{\"version\":9}", &kept[..kept.len() / 2]] {
+        std::fs::write(&cache, bad).unwrap();
+        assert_eq!(rows(&status(false)), rows(&plain));
+    }
+    std::fs::write(&cache, &kept).unwrap();
+    assert_eq!(rows(&status(false)), rows(&measured));
+    let index = stock.facesets_dir(&name("anna")).join("index.jsonl");
+    let mut faces = std::fs::read(&index).unwrap();
+    faces.push(b'\n');
+    std::fs::write(&index, faces).unwrap();
+    assert_eq!(rows(&status(false)), rows(&plain));
+}
+
+#[test]
 fn what_is_meant_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let (ctx, _) = library(dir.path(), &["anna"]);

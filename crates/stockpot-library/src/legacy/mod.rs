@@ -10,6 +10,8 @@
 //! in `hdf5` alone; `recognise` tells the networks apart. The files are described in
 //! `docs/formats/legacy.md`.
 
+#[cfg(test)]
+mod fuzz;
 mod hdf5;
 mod recognise;
 #[cfg(test)]

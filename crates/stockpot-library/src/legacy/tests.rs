@@ -333,6 +333,15 @@ fn tiny_file(odd: &Odd) -> Vec<u8> {
 /// Written by h5py 2.7 with the old file format; `testdata/keras_tiny.py` made it.
 const BY_H5PY: &[u8] = include_bytes!("../../testdata/keras_tiny.h5");
 
+/// Files that are read: by h5py, and by our own writer in two ways.
+pub(super) fn good_files() -> [Vec<u8>; 3] {
+    let split = Odd {
+        split: true,
+        ..PLAIN
+    };
+    [BY_H5PY.to_vec(), tiny_file(&PLAIN), tiny_file(&split)]
+}
+
 #[test]
 fn a_file_by_h5py_is_read_in_keras_order() {
     let weights = hdf5::open(BY_H5PY.to_vec()).unwrap();
