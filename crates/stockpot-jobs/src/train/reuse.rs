@@ -17,6 +17,8 @@ use crate::error::JobError;
 const SHARE: f64 = 0.1;
 /// And at most this.
 const LONGEST: Duration = Duration::from_secs(60);
+/// A training shorter than this, in seconds, measures nobody.
+const WORTH_MEASURING: f64 = 30.0;
 
 /// A person who took no part in a training.
 #[derive(Debug, Clone, Serialize)]
@@ -43,7 +45,10 @@ pub(super) fn others(
     report: &CommitReport,
     trained_secs: f64,
 ) -> Vec<Other> {
-    let budget = Duration::from_secs_f64((SHARE * trained_secs).max(0.0)).min(LONGEST);
+    let budget = match trained_secs < WORTH_MEASURING {
+        true => Duration::ZERO,
+        false => Duration::from_secs_f64(SHARE * trained_secs).min(LONGEST),
+    };
     look(ctx, library, report, budget).unwrap_or_else(|e| {
         ctx.warn(format!(
             "How the others do under the new encoder is not known: {}",
