@@ -33,8 +33,8 @@ pub struct Found {
     /// The id that it carries.
     pub id: MarkId,
     /// How clearly it stands out: the correlation of all its waves with what was seen, in standard
-    /// deviations of what chance gives. About 15 at the limit of reading, above 50 when little
-    /// happened to the picture.
+    /// deviations of what chance gives. About 8 at the limit of reading, 22 at most. A word about
+    /// how much happened to the picture; what makes the mark sure is its checksum.
     pub score: f32,
     /// Frames that were summed for it.
     pub frames: u64,

@@ -22,12 +22,18 @@ const CELL_PX: usize = 8;
 /// Bytes or words of a row of a cell.
 const CELL_LANES: usize = 3 * CELL_PX;
 /// Root mean square of the mark where nothing is, in levels of 255. Looked at on sky and skin.
-const FLAT_LEVELS: f32 = 0.8;
+const FLAT_LEVELS: f32 = 0.75;
 /// The same where as much is as can be.
-const BUSY_LEVELS: f32 = 3.2;
-/// Mean step between pixels two apart, in levels of 255, at which the strength has gone 63 % of the
-/// way from the one to the other.
-const BUSY_STEP: f32 = 9.0;
+const BUSY_LEVELS: f32 = 5.0;
+/// Mean step between pixels two apart, in levels of 255: up to the first it is the slow shading of
+/// skin, so many more and the strength has gone 63 % of the way from the one to the other.
+const FLAT_STEP: f32 = 1.5;
+const BUSY_STEP: f32 = 10.0;
+/// Black gets this share of the strength; from this level of green on it is all of it. The dark
+/// parts of a picture are even where sensors and codecs have emptied them, and screens show them
+/// brighter than they are meant.
+const DARKEST: f32 = 0.4;
+const LIGHT_LEVEL: f32 = 64.0;
 /// The tile is cut to so many times its root mean square.
 const MOST: f32 = 3.0;
 
@@ -56,9 +62,11 @@ const TO_WHOLE: f32 = 12_582_912.0;
 
 impl Depth for u8 {
     const LEVEL: f32 = 1.0;
+    #[inline]
     fn to_f32(self) -> f32 {
         f32::from(self)
     }
+    #[inline]
     fn rounded(value: f32) -> Self {
         (value + TO_WHOLE).to_bits() as Self
     }
@@ -66,9 +74,11 @@ impl Depth for u8 {
 
 impl Depth for u16 {
     const LEVEL: f32 = 257.0;
+    #[inline]
     fn to_f32(self) -> f32 {
         f32::from(self)
     }
+    #[inline]
     fn rounded(value: f32) -> Self {
         (value + TO_WHOLE).to_bits() as Self
     }
@@ -152,18 +162,52 @@ impl Marker {
 
 /// Adds a row of the tile, over and over, times the gains at the left edges of the cells.
 fn add_row<T: Depth>(row: &mut [T], tile: &[f32], gains: &[f32]) {
-    let most = 255.0 * T::LEVEL;
-    let slope: [f32; CELL_LANES] = std::array::from_fn(|i| ((i / 3) as f32 + 0.5) / CELL_PX as f32);
-    let cells_per_tile = tile.len() / CELL_LANES;
-    for (c, cell) in row.chunks_mut(CELL_LANES).enumerate() {
-        let at = c % cells_per_tile * CELL_LANES;
-        let (left, right) = (gains[c] * T::LEVEL, gains[c + 1] * T::LEVEL);
-        let wave = &tile[at..at + cell.len()];
-        for ((value, wave), along) in cell.iter_mut().zip(wave).zip(slope) {
-            let gain = left + (right - left) * along;
-            *value = T::rounded((value.to_f32() + gain * wave).clamp(0.0, most));
-        }
+    let (waves, _) = tile.as_chunks::<CELL_LANES>();
+    let (cells, rest) = row.as_chunks_mut::<CELL_LANES>();
+    let last = cells.len();
+    for ((cell, wave), gains) in cells
+        .iter_mut()
+        .zip(waves.iter().cycle())
+        .zip(gains.windows(2))
+    {
+        add_cell(cell, wave, [gains[0], gains[1]]);
     }
+    if !rest.is_empty() {
+        let mut cell = [T::default(); CELL_LANES];
+        cell[..rest.len()].copy_from_slice(rest);
+        add_cell(
+            &mut cell,
+            &waves[last % waves.len()],
+            [gains[last], gains[last + 1]],
+        );
+        rest.copy_from_slice(&cell[..rest.len()]);
+    }
+}
+
+/// The one hot loop: of fixed length, so that it becomes vector instructions.
+#[inline]
+fn add_cell<T: Depth>(
+    cell: &mut [T; CELL_LANES],
+    wave: &[f32; CELL_LANES],
+    [left, right]: [f32; 2],
+) {
+    const ALONG: [f32; CELL_LANES] = along();
+    let (left, slope) = (left * T::LEVEL, (right - left) * T::LEVEL);
+    for i in 0..CELL_LANES {
+        let value = cell[i].to_f32() + (left + slope * ALONG[i]) * wave[i];
+        cell[i] = T::rounded(value.clamp(0.0, 255.0 * T::LEVEL));
+    }
+}
+
+/// Where in its cell a lane lies, 0 to 1 from left to right.
+const fn along() -> [f32; CELL_LANES] {
+    let mut out = [0.0; CELL_LANES];
+    let mut i = 0;
+    while i < CELL_LANES {
+        out[i] = ((i / 3) as f32 + 0.5) / CELL_PX as f32;
+        i += 1;
+    }
+    out
 }
 
 /// The strength at the corners of the cells, in levels of 255.
@@ -177,28 +221,24 @@ impl Strengths {
         let Size { width, height } = frame.size();
         let columns = (width as usize).div_ceil(CELL_PX);
         let rows = (height as usize).div_ceil(CELL_PX);
-        let mut steps = vec![0.0; columns * rows];
-        steps
+        let mut cells = vec![0.0; columns * rows];
+        cells
             .par_chunks_exact_mut(columns)
             .enumerate()
-            .for_each(|(row, steps)| mean_steps(frame, row, steps));
+            .for_each(|(row, cells)| strengths_of_cells(frame, row, cells));
         // A corner takes the least of its four cells: beside an edge the flat side decides.
         let mut corners = vec![0.0; (columns + 1) * (rows + 1)];
-        corners
-            .par_chunks_exact_mut(columns + 1)
-            .enumerate()
-            .for_each(|(j, corners)| {
-                let above = &steps[j.saturating_sub(1) * columns..][..columns];
-                let below = &steps[j.min(rows - 1) * columns..][..columns];
-                for (i, corner) in corners.iter_mut().enumerate() {
-                    let (left, right) = (i.saturating_sub(1), i.min(columns - 1));
-                    let least = above[left]
-                        .min(above[right])
-                        .min(below[left].min(below[right]));
-                    let busy = 1.0 - (-least / BUSY_STEP).exp();
-                    *corner = FLAT_LEVELS + (BUSY_LEVELS - FLAT_LEVELS) * busy;
-                }
-            });
+        for (j, corners) in corners.chunks_exact_mut(columns + 1).enumerate() {
+            let above = &cells[j.saturating_sub(1) * columns..][..columns];
+            let below = &cells[j.min(rows - 1) * columns..][..columns];
+            for (i, corner) in corners.iter_mut().enumerate() {
+                let (left, right) = (i.saturating_sub(1), i.min(columns - 1));
+                *corner = above[left]
+                    .min(above[right])
+                    .min(below[left])
+                    .min(below[right]);
+            }
+        }
         Self { corners, columns }
     }
 
@@ -213,24 +253,44 @@ impl Strengths {
     }
 }
 
-/// For each cell of a row of cells the mean step of green between pixels two apart, to the right
-/// and downwards, in levels of 255: every second pixel of every second row says enough.
-fn mean_steps<T: Depth>(frame: &Image<T, 3>, row: usize, steps: &mut [f32]) {
-    let Size { width, height } = frame.size();
-    let (width, height) = (width as usize, height as usize);
-    let mut counts = vec![0u32; steps.len()];
+/// For each cell of a row of cells the strength, in levels of 255. It follows from the mean step of
+/// green between pixels two apart, to the right and downwards, and from how dark green is: every
+/// second pixel of every second row says enough.
+fn strengths_of_cells<T: Depth>(frame: &Image<T, 3>, row: usize, cells: &mut [f32]) {
+    let height = frame.size().height as usize;
+    let mut sums = vec![[0.0f32; 2]; cells.len()];
+    let mut rows = 0.0;
     for y in (row * CELL_PX..height.min((row + 1) * CELL_PX)).step_by(2) {
-        let here = frame.row(y as u32);
-        let below = frame.row(if y + 2 < height { y + 2 } else { y } as u32);
-        for x in (0..width.saturating_sub(2)).step_by(2) {
-            let green = here[3 * x + 1].to_f32();
-            let right = (here[3 * x + 7].to_f32() - green).abs();
-            let down = (below[3 * x + 1].to_f32() - green).abs();
-            steps[x / CELL_PX] += right + down;
-            counts[x / CELL_PX] += 2;
+        let (here, _) = frame.row(y as u32).as_chunks::<CELL_LANES>();
+        let below = if y + 2 < height { y + 2 } else { y };
+        let (below, _) = frame.row(below as u32).as_chunks::<CELL_LANES>();
+        for (([steps, levels], here), below) in sums.iter_mut().zip(here).zip(below) {
+            let [a, b, c, d] = greens(here);
+            let [e, f, g, h] = greens(below);
+            *steps += (a - b).abs() + (b - c).abs() + (c - d).abs();
+            *steps += (a - e).abs() + (b - f).abs() + (c - g).abs() + (d - h).abs();
+            *levels += a + b + c + d;
         }
+        rows += 1.0;
     }
-    for (step, count) in steps.iter_mut().zip(counts) {
-        *step /= count.max(1) as f32 * T::LEVEL;
+    // A cell that the right edge cuts is taken for its neighbour.
+    let whole = frame.size().width as usize / CELL_PX;
+    if let (Some(last), Some(at)) = (
+        sums.get(whole.wrapping_sub(1)).copied(),
+        sums.get_mut(whole),
+    ) {
+        *at = last;
     }
+    for (cell, [steps, levels]) in cells.iter_mut().zip(sums) {
+        let step = steps / (7.0 * rows * T::LEVEL);
+        let level = levels / (4.0 * rows * T::LEVEL);
+        let busy = 1.0 - (-(step - FLAT_STEP).max(0.0) / BUSY_STEP).exp();
+        let light = DARKEST + (1.0 - DARKEST) * (level / LIGHT_LEVEL).min(1.0);
+        *cell = (FLAT_LEVELS + (BUSY_LEVELS - FLAT_LEVELS) * busy) * light;
+    }
+}
+
+#[inline]
+fn greens<T: Depth>(cell: &[T; CELL_LANES]) -> [f32; 4] {
+    [cell[1], cell[7], cell[13], cell[19]].map(T::to_f32)
 }

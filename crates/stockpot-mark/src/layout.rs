@@ -12,12 +12,11 @@ use crate::code::CODE_BITS;
 use crate::fft::{Complex, forward_2d};
 
 /// Waves per tile side: the ring of frequencies, from its inner to its outer radius. With a tile of
-/// 128 px these are wave lengths of 21 to 6 px: long enough for halving and strong compression,
-/// short enough to be hidden by what is in the picture.
-pub(crate) const INNER: f32 = 6.0;
-pub(crate) const OUTER: f32 = 20.0;
-/// Frequencies along one axis that pictures of 8x8 blocks have themselves (128 / 8).
-const BLOCKS: i32 = 16;
+/// 128 px these are wave lengths of 32 to 9 px: long enough for halving and strong compression,
+/// short enough to be hidden by what is in the picture. A ring of 6 to 20 was tried: its power is
+/// spread over twice the waves, and half as many single pictures got through H.264 at crf 28.
+pub(crate) const INNER: f32 = 4.0;
+pub(crate) const OUTER: f32 = 14.0;
 /// One of so many waves has a fixed phase.
 const SYNC_SHARE: usize = 4;
 /// Half-rings of this width share one estimate of signal and noise.
@@ -63,7 +62,7 @@ pub(crate) fn waves() -> Vec<Wave> {
     for k in 1..=reach {
         for l in (-reach..=reach).filter(|l| *l != 0) {
             let radius = ((k * k + l * l) as f32).sqrt();
-            if (INNER..=OUTER).contains(&radius) && k != BLOCKS && l.abs() != BLOCKS {
+            if (INNER..=OUTER).contains(&radius) {
                 waves.push(Wave {
                     k,
                     l,
@@ -138,7 +137,7 @@ mod tests {
     use crate::{MarkId, code};
 
     #[test]
-    fn every_code_bit_has_three_places_or_more_at_different_frequencies() {
+    fn every_code_bit_has_a_place_and_half_of_them_two() {
         let waves = waves();
         let mut places = vec![Vec::new(); CODE_BITS];
         let mut sync = 0;
@@ -152,13 +151,13 @@ mod tests {
             }
         }
         assert_eq!(sync, waves.len().div_ceil(SYNC_SHARE));
-        for rings in &places {
-            let (low, high) = (rings.iter().min(), rings.iter().max());
-            assert!(
-                rings.len() >= 3 && high.unwrap() - low.unwrap() >= 4,
-                "{rings:?}"
-            );
-        }
+        assert!(places.iter().all(|rings| !rings.is_empty()));
+        let twice = places.iter().filter(|rings| rings.len() > 1).count();
+        assert!(
+            twice > CODE_BITS * 2 / 5,
+            "{twice} in {} waves",
+            waves.len()
+        );
     }
 
     #[test]

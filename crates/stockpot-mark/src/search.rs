@@ -32,7 +32,7 @@ const SLIP_TURNS: f64 = 0.6;
 /// Waves of more turns per pixel are not in the picture any more.
 const MOST_TURNS: f64 = 0.46;
 /// Fewest waves that a pair of periods is judged by.
-const FEWEST_WAVES: usize = 150;
+const FEWEST_WAVES: usize = 100;
 /// Bins of the folded tile.
 const BINS: usize = 128;
 /// Pairs of periods that are folded.
