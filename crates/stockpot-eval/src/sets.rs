@@ -27,7 +27,7 @@ use crate::trained::{self, Lesson, Point};
 const FRAME: Size = Size::square(256);
 /// Frames a second of the clips that are trained on and measured face by face: far enough apart
 /// that each shows something new.
-const STILLS_FPS: i32 = 10;
+pub(crate) const STILLS_FPS: i32 = 10;
 /// Frames a second of the clip that is measured as a video.
 const CLIP_FPS: i32 = 25;
 
@@ -156,6 +156,7 @@ pub(crate) fn lesson(effort: Effort) -> Lesson {
     let amounts = Amounts::of(effort);
     Lesson {
         steps: amounts.steps,
+        minutes: None,
         batch: amounts.batch,
         from_scratch: false,
     }
@@ -343,7 +344,7 @@ pub(crate) fn make_pair(world: &World) -> Result<Pair, JobError> {
     }
     let start = Instant::now();
     let persons: Vec<PersonName> = sides.iter().map(|(name, _)| name.clone()).collect();
-    let curve = trained::train(ctx, &persons, lesson(world.effort))?;
+    let curve = trained::train(ctx, &persons, lesson(world.effort))?.curve;
     costs.train = start.elapsed().as_secs_f64();
     let stills = (0..amounts.held_clips)
         .map(|n| {
@@ -451,41 +452,9 @@ fn hold(
     let moments = moments(played, frames, fps);
     let (mut videos, mut all) = (Vec::new(), Vec::new());
     for (name, person) in sides {
-        let start = Instant::now();
         let path = world.folder().join(format!("{name}-held-{number}.mp4"));
-        let drawn = film(world, person, &moments, fps, &path)?;
-        costs.render += start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        let analysis = analyse::run(&world.ctx, &world.models, &path, ALL_FRAMES)?;
-        let filmed = frames_of(&path)?;
-        if filmed.len() != drawn.len() {
-            return Err(JobError::failed(format!(
-                "Of {} frames {} came back from {}",
-                drawn.len(),
-                filmed.len(),
-                path.display()
-            )));
-        }
-        let largest = |index: usize| {
-            let here = analysis.faces.iter().filter(|f| f.frame == index as u64);
-            here.max_by(|a, b| {
-                let size = |f: &analyse::FoundFace| f.landmarks.eye_distance_px();
-                size(a).total_cmp(&size(b))
-            })
-        };
-        let frames: Vec<PlayedFrame> = drawn
-            .into_par_iter()
-            .zip(filmed)
-            .enumerate()
-            .map(|(i, (drawn, filmed))| PlayedFrame {
-                filmed,
-                drawn,
-                landmarks: largest(i).map(|f| f.landmarks.clone()),
-            })
-            .collect();
-        costs.track += start.elapsed().as_secs_f64();
+        all.push(play(world, person, &moments, fps, &path, costs)?);
         videos.push(path);
-        all.push(frames);
     }
     Ok(Held {
         fps,
@@ -493,6 +462,50 @@ fn hold(
         videos: two(videos)?,
         frames: two(all)?,
     })
+}
+
+/// Films a performance into the file `path` and finds the person's face in it.
+pub(crate) fn play(
+    world: &World,
+    person: &Person,
+    moments: &[Moment],
+    fps: i32,
+    path: &Path,
+    costs: &mut Costs,
+) -> Result<Vec<PlayedFrame>, JobError> {
+    let start = Instant::now();
+    let drawn = film(world, person, moments, fps, path)?;
+    costs.render += start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let analysis = analyse::run(&world.ctx, &world.models, path, ALL_FRAMES)?;
+    let filmed = frames_of(path)?;
+    if filmed.len() != drawn.len() {
+        return Err(JobError::failed(format!(
+            "Of {} frames {} came back from {}",
+            drawn.len(),
+            filmed.len(),
+            path.display()
+        )));
+    }
+    let largest = |index: usize| {
+        let here = analysis.faces.iter().filter(|f| f.frame == index as u64);
+        here.max_by(|a, b| {
+            let size = |f: &analyse::FoundFace| f.landmarks.eye_distance_px();
+            size(a).total_cmp(&size(b))
+        })
+    };
+    let frames = drawn
+        .into_par_iter()
+        .zip(filmed)
+        .enumerate()
+        .map(|(i, (drawn, filmed))| PlayedFrame {
+            filmed,
+            drawn,
+            landmarks: largest(i).map(|f| f.landmarks.clone()),
+        })
+        .collect();
+    costs.track += start.elapsed().as_secs_f64();
+    Ok(frames)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::bench::cannot;
 
 /// The network that is trained: the default, which has a shipped stock.
 const PRESET: &str = "comb-s-96";
+/// The same where the number of steps is not known.
+const AVERAGED_STEPS: f64 = 20.0;
 /// Learning rates from fresh weights and from the stock, which smaller steps disturb less.
 const RATES: [f64; 2] = [1e-3, 5e-4];
 /// Measurements during a training.
@@ -40,7 +42,10 @@ pub(crate) fn enter(
 /// A training.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lesson {
+    /// How many; with `minutes` at most.
     pub(crate) steps: u64,
+    /// Stop after so long.
+    pub(crate) minutes: Option<f64>,
     /// Faces of each person in a step.
     pub(crate) batch: usize,
     /// From fresh weights instead of the shipped stock.
@@ -57,17 +62,29 @@ pub(crate) struct Point {
     pub(crate) mae: f64,
 }
 
+/// What a training did.
+#[derive(Debug)]
+pub(crate) struct Taught {
+    pub(crate) steps: u64,
+    pub(crate) curve: Vec<Point>,
+}
+
 /// Trains the persons in a library that has no states yet.
 pub(crate) fn train(
     ctx: &Context,
     persons: &[PersonName],
     lesson: Lesson,
-) -> Result<Vec<Point>, JobError> {
+) -> Result<Taught, JobError> {
     let steps = lesson.steps;
-    let averaged = (AVERAGED * steps as f64).max(2.0);
+    let (averaged, every) = match lesson.minutes {
+        None => ((AVERAGED * steps as f64).max(2.0), (steps / CURVE).max(1)),
+        // Nobody knows how many steps there will be.
+        Some(_) => (AVERAGED_STEPS, 0),
+    };
     let settings = training::Settings {
         persons: persons.to_vec(),
         steps: Some(steps),
+        minutes: lesson.minutes,
         preset: Some(PRESET.into()),
         batch: Some(lesson.batch),
         from_scratch: lesson.from_scratch,
@@ -77,7 +94,7 @@ pub(crate) fn train(
             "schedule_steps": steps,
             "learning_rate": RATES[usize::from(!lesson.from_scratch)],
             "ema_decay": 1.0 - 1.0 / averaged,
-            "evaluate_every": (steps / CURVE).max(1),
+            "evaluate_every": every,
             "preview_every": 0,
             "save_every": steps.max(1),
         }),
@@ -86,7 +103,10 @@ pub(crate) fn train(
     let reply = training::run(ctx, &settings)?;
     match reply.stopped_by {
         "cancelled" => Err(JobError::cancelled("Stopped while training")),
-        _ => curve(&reply),
+        _ => Ok(Taught {
+            steps: reply.steps,
+            curve: curve(&reply)?,
+        }),
     }
 }
 

@@ -32,10 +32,24 @@ pub(crate) struct Compared {
     pub(crate) mask: Vec<f32>,
 }
 
+/// The face of each frame redrawn, `draw` being as [`Pair::draw`]; frames without a face are left out.
+pub(crate) fn redrawn_faces(
+    pair: &Pair,
+    frames: &[PlayedFrame],
+    draw: impl FnOnce(&[Vec<f32>]) -> Vec<DrawnFace>,
+) -> Result<Vec<Compared>, JobError> {
+    compare_frames(pair, frames.iter().zip(frames), draw)
+}
+
 /// Draws the faces that `from` played as `to`, and cuts the truth from what `to` played, each in the
 /// place of its own face, as decoders learn it: heads differ in size and shape, and what becomes of
 /// that is the matter of whole frames. Frames in which one of them has no face found are left out.
-fn compare(pair: &Pair, held: &[Held], from: usize, to: usize) -> Result<Vec<Compared>, JobError> {
+pub(crate) fn compare(
+    pair: &Pair,
+    held: &[Held],
+    from: usize,
+    to: usize,
+) -> Result<Vec<Compared>, JobError> {
     compare_drawn(pair, held, (from, to), |inputs| pair.draw(to, inputs))
 }
 
@@ -46,22 +60,31 @@ pub(crate) fn compare_drawn(
     (from, to): (usize, usize),
     draw: impl FnOnce(&[Vec<f32>]) -> Vec<DrawnFace>,
 ) -> Result<Vec<Compared>, JobError> {
+    let frames = held
+        .iter()
+        .flat_map(|held| held.frames[from].iter().zip(&held.frames[to]));
+    compare_frames(pair, frames, draw)
+}
+
+fn compare_frames<'a>(
+    pair: &Pair,
+    frames: impl Iterator<Item = (&'a PlayedFrame, &'a PlayedFrame)>,
+    draw: impl FnOnce(&[Vec<f32>]) -> Vec<DrawnFace>,
+) -> Result<Vec<Compared>, JobError> {
     let mut all = Vec::new();
-    for held in held {
-        for (filmed, wanted) in held.frames[from].iter().zip(&held.frames[to]) {
-            let (Some(seen), Some(shown)) = (filmed.placement(pair), wanted.placement(pair)) else {
-                continue;
-            };
-            let Some(mask) = wanted.face_mask() else {
-                continue;
-            };
-            all.push(Compared {
-                input: cut_rgb(&filmed.filmed, &seen)?,
-                output: Vec::new(),
-                truth: cut_rgb(&wanted.drawn.rgb, &shown)?,
-                mask: cut_mask(&mask, &shown)?,
-            });
-        }
+    for (filmed, wanted) in frames {
+        let (Some(seen), Some(shown)) = (filmed.placement(pair), wanted.placement(pair)) else {
+            continue;
+        };
+        let Some(mask) = wanted.face_mask() else {
+            continue;
+        };
+        all.push(Compared {
+            input: cut_rgb(&filmed.filmed, &seen)?,
+            output: Vec::new(),
+            truth: cut_rgb(&wanted.drawn.rgb, &shown)?,
+            mask: cut_mask(&mask, &shown)?,
+        });
     }
     if all.is_empty() {
         return Err(JobError::failed(

@@ -119,7 +119,7 @@ pub(crate) fn cold(world: &World, pair: &Pair) -> Result<Cold, JobError> {
         from_scratch: true,
         ..lesson(world.effort)
     };
-    let curve = trained::train(&ctx, &names, lesson)?;
+    let curve = trained::train(&ctx, &names, lesson)?.curve;
     Ok(Cold {
         curve,
         states: trained::load(&ctx, &names)?,
