@@ -150,8 +150,8 @@ fn next(
 ) -> Option<String> {
     match verdict {
         Verdict::Same => None,
-        Verdict::Kin if settings.encoder == "current" => {
-            Some(format!("stockpot library refit {person}"))
+        Verdict::Kin | Verdict::Foreign if settings.encoder == "current" => {
+            Some(format!("stockpot library stitch {person}"))
         }
         Verdict::Kin | Verdict::Foreign => {
             Some(format!("stockpot library stitch {person} --to {encoder}"))

@@ -368,7 +368,7 @@ fn kin_wear_and_are_refitted_with_the_encoder_as_it_is() {
     assert_eq!(reply.verdict, Verdict::Kin);
     assert!(reply.codes_agree.unwrap() > 0.5, "{reply:?}");
     assert!(reply.held_out_mae.is_some() && reply.wear_percent.is_some());
-    assert_eq!(reply.next.as_deref(), Some("stockpot library refit anna"));
+    assert_eq!(reply.next.as_deref(), Some("stockpot library stitch anna"));
 
     let reply = refit::run(&ctx, &refit_of("anna")).unwrap();
     assert_eq!((reply.before, reply.steps), (Verdict::Kin, 4));
@@ -515,7 +515,7 @@ fn status_tells_wear_that_was_measured_and_what_was_not() {
         ("kin: not measured", None)
     );
     assert_eq!(anna.encoder, first.encoder);
-    assert!(second.reuse[2].contains("library refit anna"));
+    assert!(second.reuse[2].contains("library stitch anna"));
 
     let status = |measure| crate::library::status(&ctx, measure).unwrap();
     let rows = |reply: &crate::library::StatusReply| -> Vec<Option<String>> {

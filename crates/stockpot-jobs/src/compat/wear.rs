@@ -156,8 +156,8 @@ impl Standing {
     pub(crate) fn next(&self, person: &PersonName) -> Option<String> {
         match self.verdict {
             Verdict::Same => None,
-            Verdict::Kin => Some(format!("stockpot library refit {person}")),
-            Verdict::Foreign => Some(format!("stockpot library stitch {person}")),
+            // Needs no training, and brought back what a re-fit does (decision 6).
+            Verdict::Kin | Verdict::Foreign => Some(format!("stockpot library stitch {person}")),
         }
     }
 }
@@ -169,7 +169,7 @@ fn words(verdict: Verdict, change: Option<f64>) -> String {
         (Verdict::Foreign, _) => "foreign: stitch".to_owned(),
         (Verdict::Kin, None) => "kin: not measured".to_owned(),
         (Verdict::Kin, Some(change)) if change > WORN_PERCENT => {
-            format!("kin: worn {change:.0} %, refit")
+            format!("kin: worn {change:.0} %, stitch")
         }
         (Verdict::Kin, Some(change)) if change > SAME_PERCENT => {
             format!("kin: worn {change:.0} %")
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(kin(Some(-3.2)), "kin: gained 3 %");
         assert_eq!(kin(Some(0.4)), "kin: as good as before");
         assert_eq!(kin(Some(1.2)), "kin: worn 1 %");
-        assert_eq!(kin(Some(12.0)), "kin: worn 12 %, refit");
+        assert_eq!(kin(Some(12.0)), "kin: worn 12 %, stitch");
         assert_eq!(words(Verdict::Foreign, Some(80.0)), "foreign: stitch");
         assert_eq!(words(Verdict::Same, None), "same");
     }

@@ -31,7 +31,7 @@ pub struct Other {
     pub held_out_mae: Option<f64>,
     /// With the new encoder state; none if not measured.
     pub held_out_mae_current: Option<f64>,
-    /// How the two fit: `kin: gained 3 %`, `kin: worn 5 %, refit`, `kin: not measured`.
+    /// How the two fit: `kin: gained 3 %`, `kin: worn 5 %, stitch`, `kin: not measured`.
     pub verdict: String,
     #[serde(skip)]
     next: Option<String>,
