@@ -21,13 +21,14 @@ const LARGE_PX: u32 = 1440;
 const CELL_PX: usize = 8;
 /// Bytes or words of a row of a cell.
 const CELL_LANES: usize = 3 * CELL_PX;
-/// Root mean square of the mark where nothing is, in levels of 255. Looked at on sky and skin.
-const FLAT_LEVELS: f32 = 0.75;
+/// Root mean square of the mark where nothing is, in levels of 255. At 0.75 it could be seen on the
+/// even backdrop of a rendered portrait; what strong compression leaves comes from busy places.
+const FLAT_LEVELS: f32 = 0.5;
 /// The same where as much is as can be.
 const BUSY_LEVELS: f32 = 5.0;
 /// Mean step between pixels two apart, in levels of 255: up to the first it is the slow shading of
 /// skin, so many more and the strength has gone 63 % of the way from the one to the other.
-const FLAT_STEP: f32 = 1.5;
+const FLAT_STEP: f32 = 0.8;
 const BUSY_STEP: f32 = 10.0;
 /// Black gets this share of the strength; from this level of green on it is all of it. The dark
 /// parts of a picture are even where sensors and codecs have emptied them, and screens show them

@@ -8,7 +8,7 @@
 //! [`Marker`] adds a tile of middle-frequency luminance that repeats over the frame, stronger where
 //! the picture is busy. [`Detector`] finds the tile again in a picture or a clip that was
 //! compressed, scaled (0.4 to 1.6), cropped, mirrored, bordered or re-timed. Turning it by some
-//! degrees is not undone.
+//! degrees is not undone, and an even black frame carries nothing.
 //!
 //! # False alarms
 //! A verdict needs a checksum of 24 bits to be right. A search makes 8 readings at most, and each
