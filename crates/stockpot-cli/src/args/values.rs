@@ -152,6 +152,16 @@ mod tests {
     }
 
     #[test]
+    fn the_encoder_or_a_person_is_frozen() {
+        assert_eq!("encoder".parse(), Ok(Freeze::Encoder));
+        let anna = "anna".parse().unwrap();
+        assert_eq!("anna".parse(), Ok(Freeze::Person(anna)));
+        for bad in ["", "a b", "../anna"] {
+            assert!(bad.parse::<Freeze>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn batches_are_numbers_or_found() {
         assert_eq!("auto".parse(), Ok(BatchSize::Auto));
         assert_eq!("16".parse(), Ok(BatchSize::Faces(16)));

@@ -136,6 +136,19 @@ fn a_third_person_starts_from_the_library() {
     assert_eq!(row.unwrap()["current"], true);
     stock.is_sound();
 
+    // Frozen, `c` keeps its weights and gets the encoder that learned beside it; the export has both.
+    let steps = |status: &serde_json::Value| status["persons"][1]["steps"].clone();
+    let before = steps(&stock.ok("library status"));
+    let reply = stock.ok(&format!("train a c --freeze c --steps 2 {QUICK}"));
+    let status = stock.ok("library status");
+    assert_eq!(status["persons"][1]["person"], "c");
+    assert_eq!(steps(&status), before);
+    assert_eq!(status["persons"][1]["verdict"], "same");
+    let export = stock.ok("export c --format dfm -o c.dfm");
+    assert_eq!(export["encoder"], reply["encoder"]);
+    stock.fails("export c --format onnx -o c.dfm", 1, &["already"]);
+    stock.is_sound();
+
     // `d` still has the encoder state that it was trained with, and `c` the new one.
     for person in ["c", "d"] {
         let reply = stock.ok(&format!(

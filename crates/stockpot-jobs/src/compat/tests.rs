@@ -327,6 +327,15 @@ fn a_foreign_decoder_is_refused_until_it_is_stitched() {
     assert_eq!(record.encoder_state.short(), reply.encoder);
     let current = stock.current_encoder().unwrap().unwrap();
     assert_eq!(current.hash.short(), second.encoder);
+    // An export goes through the stitch: with the state that the halves meet in.
+    let export = crate::export::Settings {
+        person: name("anna"),
+        format: crate::export::Format::Onnx,
+        file: dir.path().join("anna.onnx"),
+    };
+    let exported = crate::export::run(&ctx, &export).unwrap();
+    assert_eq!(exported.encoder, reply.encoder);
+    assert_eq!(exported.stitched_from.as_ref(), Some(&first.encoder));
     assert_eq!(
         check::run(&ctx, &Strokes(60), &check_of("anna", "anna"))
             .unwrap()
