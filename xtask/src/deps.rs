@@ -67,12 +67,14 @@ const OURS: [(&str, &[&str]); 15] = [
 const GENERAL: [&str; 5] = ["rayon", "serde", "serde_json", "tempfile", "thiserror"];
 
 /// Every other outside dependency with the crates that are its home.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 16] = [
     ("blake3", &["stockpot-library", "stockpot-train"]),
     ("clap", &["stockpot-cli"]),
     ("ctrlc", &["stockpot-cli"]),
+    ("ed25519-dalek", &["stockpot-library"]),
     ("ffmpeg-next", &["stockpot-media"]),
     ("flate2", &["stockpot-faces", "stockpot-synth"]),
+    ("getrandom", &["stockpot-library"]),
     ("hdf5-pure", &["stockpot-library"]),
     ("image", &["stockpot-core"]),
     ("indicatif", &["stockpot-cli"]),

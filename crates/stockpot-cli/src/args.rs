@@ -6,6 +6,7 @@
 mod compat;
 mod eval;
 mod library;
+mod person;
 mod values;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::environment;
 pub(crate) use self::compat::CompatCommand;
 pub(crate) use self::eval::{BenchArgs, EvalArgs, EvalCommand, SpeedArgs, StockCommand};
 pub(crate) use self::library::{ExportArgs, ExportModelArgs, FormatName, LibraryCommand};
+pub(crate) use self::person::{PersonCommand, SharingName, TermsArgs};
 pub(crate) use self::values::{BatchSize, Consent, FrameRange, Freeze};
 use self::values::{positive, setting};
 
@@ -51,6 +53,9 @@ pub(crate) struct Global {
     /// Seed of every random choice; the same seed gives the same result again
     #[arg(long, global = true, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// What the work is done for; consents that are bound to projects ask for it
+    #[arg(long, global = true, value_name = "TEXT", env = environment::PROJECT)]
+    pub(crate) project: Option<String>,
     /// Print the result as JSON on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -106,51 +111,6 @@ pub(crate) enum Command {
     Models(ModelsCommand),
     /// What this machine has: processor, memory, codecs, models
     Doctor,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PersonCommand {
-    /// Add a person, with their consent
-    Add {
-        /// 1 to 64 letters, digits, `-` or `_`
-        name: PersonName,
-        /// `self` (it is you), `synthetic` (nobody real), or a file in which the person agrees
-        #[arg(long, value_name = "self|synthetic|FILE")]
-        consent: Consent,
-        /// Who enters this, for the record [default: the name you are logged in with]
-        #[arg(long, value_name = "TEXT")]
-        entered_by: Option<String>,
-        /// Anything else worth keeping with the consent
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        note: String,
-    },
-    /// List the persons of the library
-    List,
-    /// Show one person: consent, faces, decoder
-    Show {
-        /// The person
-        name: PersonName,
-    },
-    /// Enter whether a person's consent lets their face be given to others
-    Sharing {
-        /// The person
-        name: PersonName,
-        /// What the consent says
-        #[arg(value_enum)]
-        sharing: SharingName,
-        /// Who enters this, for the record [default: the name you are logged in with]
-        #[arg(long, value_name = "TEXT")]
-        entered_by: Option<String>,
-    },
-    /// Take a person out of the library; what was learned and extracted stays on the disk, unless it
-    /// is erased
-    Remove {
-        /// The person
-        name: PersonName,
-        /// Erase everything of theirs: decoders, faces, previews, caches, consent and the name
-        #[arg(long)]
-        erase: bool,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -271,15 +231,6 @@ pub(crate) struct TrainArgs {
     /// also for a resumed run. A wrong name is answered with the right ones
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, serde_json::Value)>,
-}
-
-/// Whether a face may be given to others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SharingName {
-    /// It may
-    Allowed,
-    /// It may not
-    Forbidden,
 }
 
 /// The number format of a training.

@@ -4,6 +4,7 @@
 
 mod compat;
 mod library;
+mod person;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,8 +18,8 @@ use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
     BatchSize, BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
-    FacesCommand, Freeze, LegacyArgs, LegacyCommand, ModelsCommand, PersonCommand, SharingName,
-    SpeedArgs, Start, StockCommand, SwapArgs, TrainArgs,
+    FacesCommand, Freeze, LegacyArgs, LegacyCommand, ModelsCommand, SpeedArgs, Start, StockCommand,
+    SwapArgs, TrainArgs,
 };
 use crate::console::Console;
 use crate::environment;
@@ -36,7 +37,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
     };
     match cli.command {
         Command::Init => session.job(|ctx| jobs::init::run(ctx, &jobs::init::Settings {})),
-        Command::Person(command) => person(&session, command),
+        Command::Person(command) => person::run(&session, command),
         Command::Extract(args) => extract(&session, args),
         Command::Faces(command) => faces(&session, command),
         Command::Train(args) => train(&session, args),
@@ -112,53 +113,7 @@ fn context(cli: &Cli, progress: Arc<Reporter>, console: &Console) -> Result<Cont
         progress,
         cancel,
         seed: cli.global.seed,
-    })
-}
-
-fn person(session: &Session<'_>, command: PersonCommand) -> Result<ExitCode, Failure> {
-    match command {
-        PersonCommand::Add {
-            name,
-            consent,
-            entered_by,
-            note,
-        } => {
-            let entered_by = who_enters(entered_by)?;
-            let settings = jobs::person::Add {
-                name,
-                consent: consent.into(),
-                entered_by,
-                note,
-            };
-            session.job(|ctx| jobs::person::add(ctx, &settings))
-        }
-        PersonCommand::List => session.job(jobs::person::list),
-        PersonCommand::Show { name } => session.job(|ctx| jobs::person::show(ctx, &name)),
-        PersonCommand::Sharing {
-            name,
-            sharing,
-            entered_by,
-        } => {
-            let sharing = match sharing {
-                SharingName::Allowed => jobs::person::Sharing::Allowed,
-                SharingName::Forbidden => jobs::person::Sharing::Forbidden,
-            };
-            let entered_by = who_enters(entered_by)?;
-            session.job(|ctx| jobs::person::set_sharing(ctx, &name, sharing, &entered_by))
-        }
-        PersonCommand::Remove { name, erase: true } => {
-            session.job(|ctx| jobs::person::erase(ctx, &name))
-        }
-        PersonCommand::Remove { name, erase: false } => {
-            session.job(|ctx| jobs::person::remove(ctx, &name))
-        }
-    }
-}
-
-fn who_enters(said: Option<String>) -> Result<String, Failure> {
-    said.or_else(environment::login_name).ok_or_else(|| {
-        Failure::usage("It is not known who enters this consent")
-            .with_hint("say `--entered-by NAME`")
+        project: cli.global.project.clone(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Every environment variable that stockpot looks at, in one place.
 //!
-//! [`LIBRARY`] and [`MODELS`] are read by the argument parser, so that a flag wins over them; the
+//! [`LIBRARY`], [`MODELS`] and [`PROJECT`] are read by the argument parser, so that a flag wins over them; the
 //! others are conventions of the system.
 
 use std::ffi::OsString;
@@ -10,6 +10,9 @@ use std::path::PathBuf;
 pub(crate) const LIBRARY: &str = "STOCKPOT_LIBRARY";
 /// The folder of the face models.
 pub(crate) const MODELS: &str = "STOCKPOT_MODELS";
+
+/// What the work is done for.
+pub(crate) const PROJECT: &str = "STOCKPOT_PROJECT";
 
 /// What was typed, for records of measurements: `stockpot` and its arguments.
 pub(crate) fn command_line() -> String {

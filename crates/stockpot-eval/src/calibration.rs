@@ -215,6 +215,7 @@ mod tests {
             progress: Arc::new(|_: Progress| {}),
             cancel: CancelToken::new(),
             seed: 0,
+            project: None,
         })
     }
 
@@ -263,6 +264,7 @@ mod tests {
             progress: Arc::new(|_: Progress| {}),
             cancel: CancelToken::new(),
             seed: 0,
+            project: None,
         };
         let renderer = Renderer {
             cache_dir: dir.path().into(),

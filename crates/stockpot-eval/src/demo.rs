@@ -291,6 +291,7 @@ impl Stage<'_> {
                     consent: ConsentFrom::Synthetic,
                     entered_by: "stockpot demo".into(),
                     note: format!("made up, seed {seed}"),
+                    terms: person::Terms::default(),
                 },
             )?;
         }

@@ -35,6 +35,7 @@ pub(crate) fn enter(
         consent,
         entered_by: "stockpot eval".into(),
         note: "for one evaluation, in a library that goes with it".into(),
+        terms: person::Terms::default(),
     };
     person::add(ctx, &settings).map(|_| ())
 }

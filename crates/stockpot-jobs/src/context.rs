@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use stockpot_core::{CancelToken, Progress, ProgressSink};
-use stockpot_library::Library;
+use stockpot_core::{CancelToken, PersonName, Progress, ProgressSink};
+use stockpot_library::{Consented, Library, Purpose, Use, Used, Writer};
 use stockpot_media::Opener;
 
 use crate::error::JobError;
@@ -26,6 +26,8 @@ pub struct Context {
     pub cancel: CancelToken,
     /// Seeds every random choice.
     pub seed: u64,
+    /// What the work is done for, where consents are bound to a project.
+    pub project: Option<String>,
 }
 
 impl Context {
@@ -35,6 +37,48 @@ impl Context {
     /// If the folder is none, or was made by newer software.
     pub fn library(&self) -> Result<Library, JobError> {
         Ok(Library::open(&self.library_dir)?)
+    }
+
+    /// The consent of a person for a use: every job that touches a face asks here first.
+    ///
+    /// # Errors
+    /// If there is none, or it does not cover the use: withdrawn, expired, out of scope.
+    pub(crate) fn consent(
+        &self,
+        library: &Library,
+        person: &PersonName,
+        what: Use,
+    ) -> Result<Consented, JobError> {
+        Ok(library.consent_for(person, &self.purpose(what))?)
+    }
+
+    pub(crate) fn purpose(&self, what: Use) -> Purpose {
+        Purpose {
+            what,
+            project: self.project.clone(),
+            now_secs: now_secs(),
+        }
+    }
+
+    /// Writes a use into the library's log. What was done is done: a log that cannot be written is a
+    /// warning.
+    pub(crate) fn log_use(&self, library: &Library, used: &Used<'_>) {
+        if let Err(e) = library.log_use(used, now_secs()) {
+            self.warn_unlogged(&e.to_string());
+        }
+    }
+
+    /// Tells what a writer could not log.
+    pub(crate) fn tell_unlogged(&self, writer: &Writer<'_>) {
+        for reason in writer.unlogged() {
+            self.warn_unlogged(&reason);
+        }
+    }
+
+    pub(crate) fn warn_unlogged(&self, reason: &str) {
+        self.warn(format!(
+            "Done, but the library's log of uses lacks it: {reason}"
+        ));
     }
 
     /// Where files nobody vouches for are decoded.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use stockpot_core::{Area, PersonName};
-use stockpot_library::{Consented, DecoderStateRecord, Stored};
+use stockpot_library::{Consented, DecoderStateRecord, Deed, Stored, Use, Used, hash_of_file};
 use stockpot_model::onnx::{self, OnnxModel};
 use stockpot_model::{Network, weights_file};
 
@@ -79,7 +79,7 @@ pub struct Reply {
 /// already; if the library is damaged or the disk too small.
 pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let library = ctx.library()?;
-    let consent = library.consent_to_share(&settings.person)?;
+    let consent = ctx.consent(&library, &settings.person, Use::Share)?;
     let decoder = current_decoder(&library, &settings.person)?;
     if settings.file.exists() {
         return Err(JobError::failed(format!(
@@ -112,6 +112,17 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             bytes.len() as u64
         }
     };
+    let hash = hash_of_file(&settings.file)
+        .map_err(|e| ctx.warn(format!("The file cannot be read for the log: {e}")));
+    let used = Used {
+        deed: Deed::Export,
+        consents: vec![&consent],
+        encoder: Some(encoder.hash),
+        decoders: vec![decoder.hash],
+        output: hash.ok(),
+        file: Some(&settings.file),
+    };
+    ctx.log_use(&library, &used);
     let (input, output) = shapes(settings.format, network, area);
     Ok(Reply {
         file: settings.file.clone(),

@@ -9,6 +9,7 @@ use stockpot_faces::TrackId;
 use stockpot_faceset::{
     FacesetWriter, NewFace, Reason, SourceInfo, WriterSettings, cut_crop, quality,
 };
+use stockpot_library::{Deed, Use, Used};
 use stockpot_media::{ALL_FRAMES, FramePixels, VideoFrame};
 
 use crate::analyse::{self, Analysis, FoundFace, no_face};
@@ -81,7 +82,7 @@ pub struct SourceReply {
 /// disk is full. Sources done before an error stay in the faceset.
 pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let library = ctx.library()?;
-    library.consent_of(&settings.person)?;
+    let consent = ctx.consent(&library, &settings.person, Use::Extract)?;
     space::need(library.root(), LEAST_ROOM_BYTES, "the faces")?;
     let models = load(ctx)?;
     let references = analyse::references(&models, &settings.like)?;
@@ -115,6 +116,15 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             frames_per_sec: analysis.frames as f64 / start.elapsed().as_secs_f64().max(1e-9),
         });
     }
+    let used = Used {
+        deed: Deed::Extract,
+        consents: vec![&consent],
+        encoder: None,
+        decoders: Vec::new(),
+        output: None,
+        file: None,
+    };
+    ctx.log_use(&library, &used);
     Ok(Reply {
         next: format!("stockpot faces report {}", settings.person),
         person: settings.person.clone(),

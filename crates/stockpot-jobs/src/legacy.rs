@@ -15,8 +15,8 @@ use serde_json::json;
 use stockpot_core::{Area, PersonName};
 use stockpot_library::legacy::{LEGACY_FILES, LegacyFolder, LegacyNet, read_legacy, write_legacy};
 use stockpot_library::{
-    CommitReport, Consented, DecoderForm, EncoderChoice, Library, NewDecoder, NewState, RunCommit,
-    RunId,
+    CommitReport, Consented, DecoderForm, Deed, EncoderChoice, Library, NewDecoder, NewState,
+    RunCommit, RunId, Use, Used,
 };
 use stockpot_model::{Family, Kind, Layout, Network, Params, weights_file};
 
@@ -93,7 +93,7 @@ pub struct ExportReply {
 /// the library holds other networks, or if somebody else commits at the same moment.
 pub fn import(ctx: &Context, settings: &Settings) -> Result<ImportReply, JobError> {
     let library = ctx.library()?;
-    let consents = consents(&library, settings)?;
+    let consents = consents(ctx, &library, settings, Use::Train)?;
     ctx.phase("read the folder", 0);
     let folder = read_legacy(&settings.dir)?;
     let family = family_of(folder.net)?;
@@ -169,7 +169,7 @@ pub fn import(ctx: &Context, settings: &Settings) -> Result<ImportReply, JobErro
 /// different encoder states, if the network is not that of 2018, or if the folder holds something.
 pub fn export(ctx: &Context, settings: &Settings) -> Result<ExportReply, JobError> {
     let library = ctx.library()?;
-    let consents = consents(&library, settings)?;
+    let consents = consents(ctx, &library, settings, Use::Share)?;
     let mut states = Vec::new();
     for consent in &consents {
         let person = consent.person();
@@ -207,6 +207,15 @@ pub fn export(ctx: &Context, settings: &Settings) -> Result<ExportReply, JobErro
     let (b, _) = load(network.decoder_layout(), &states[1].record.object)?;
     ctx.check_cancel()?;
     write_legacy(&settings.dir, net, &weights.data, [&a.data, &b.data])?;
+    let used = Used {
+        deed: Deed::Export,
+        consents: consents.iter().collect(),
+        encoder: Some(encoder.hash),
+        decoders: states.iter().map(|s| s.hash).collect(),
+        output: None,
+        file: Some(&settings.dir),
+    };
+    ctx.log_use(&library, &used);
     let mut notes = vec![format!(
         "decoder_A.h5 draws {}, decoder_B.h5 draws {}; the files hold no names and no consent",
         settings.a, settings.b
@@ -224,7 +233,12 @@ pub fn export(ctx: &Context, settings: &Settings) -> Result<ExportReply, JobErro
     })
 }
 
-fn consents(library: &Library, settings: &Settings) -> Result<[Consented; 2], JobError> {
+fn consents(
+    ctx: &Context,
+    library: &Library,
+    settings: &Settings,
+    what: Use,
+) -> Result<[Consented; 2], JobError> {
     if settings.a == settings.b {
         return Err(JobError::usage(format!(
             "A and B are both `{}`; a folder holds two persons",
@@ -232,8 +246,8 @@ fn consents(library: &Library, settings: &Settings) -> Result<[Consented; 2], Jo
         )));
     }
     Ok([
-        library.consent_of(&settings.a)?,
-        library.consent_of(&settings.b)?,
+        ctx.consent(library, &settings.a, what)?,
+        ctx.consent(library, &settings.b, what)?,
     ])
 }
 
@@ -325,7 +339,8 @@ fn commit(
             state: state(decoder_layout, data)?,
         });
     }
-    let report = library.writer(now, PATIENCE)?.commit_run(RunCommit {
+    let writer = library.writer(now, PATIENCE)?;
+    let report = writer.commit_run(RunCommit {
         run: run.clone(),
         family: family.to_string(),
         expected,
@@ -337,6 +352,7 @@ fn commit(
         began_secs: now,
         now_secs: now_secs(),
     })?;
+    ctx.tell_unlogged(&writer);
     Ok((run, report))
 }
 

@@ -8,6 +8,7 @@
 
 pub mod analyse;
 pub mod compat;
+pub mod consent;
 pub mod context;
 pub mod doctor;
 pub mod error;

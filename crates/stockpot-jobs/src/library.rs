@@ -1,5 +1,6 @@
 //! `library status|log|show|verify`: what a library holds, and whether it is whole.
 
+pub mod audit;
 pub mod care;
 pub mod share;
 
@@ -12,9 +13,9 @@ use stockpot_library::{LogState, Shown, Weights};
 use crate::compat::measure::Encoder;
 use crate::compat::passport::Passports;
 use crate::compat::wear::{self, Standing};
+use crate::consent::words;
 use crate::context::Context;
 use crate::error::JobError;
-use crate::person::words;
 
 /// `library status`.
 #[derive(Debug, Clone, Serialize)]

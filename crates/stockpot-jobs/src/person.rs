@@ -6,27 +6,16 @@ use std::time::Duration;
 use serde::Serialize;
 use stockpot_core::{ContentHash, PersonName};
 use stockpot_faceset::{Faceset, Split};
-pub use stockpot_library::Sharing;
-use stockpot_library::{Consent, ConsentBasis, ConsentSource};
+use stockpot_library::{Consent, ConsentSource};
+pub use stockpot_library::{Sharing, Terms};
 
+pub use crate::consent::ConsentFrom;
+use crate::consent::{self, words};
 use crate::context::{Context, now_secs};
-use crate::error::{JobError, io};
+use crate::error::JobError;
 
 /// How long a command waits for another one that writes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// The largest file that is read as evidence of a consent; the library has the same limit.
-const MAX_EVIDENCE_BYTES: u64 = 256 << 20;
-
-/// The ground of a consent as typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConsentFrom {
-    /// The user's own face.
-    OwnFace,
-    /// A rendered person, nobody's face.
-    Synthetic,
-    /// A file in which the person agrees.
-    File(PathBuf),
-}
 
 /// `person add`.
 #[derive(Debug, Clone)]
@@ -39,6 +28,8 @@ pub struct Add {
     pub entered_by: String,
     /// Anything else worth keeping.
     pub note: String,
+    /// What the consent allows, and how long.
+    pub terms: Terms,
 }
 
 /// A person as listed.
@@ -48,6 +39,8 @@ pub struct PersonReply {
     pub name: PersonName,
     /// `self`, `synthetic`, `file NAME`, or nothing where none can be read.
     pub consent: Option<String>,
+    /// What it allows, for what and how long; or since when it does not hold any more.
+    pub allows: Option<String>,
     /// Faces for training; nothing before the first extraction.
     pub training_faces: Option<usize>,
     /// Faces held out to measure with.
@@ -86,47 +79,25 @@ pub struct RemoveReply {
 /// If the name is taken, the consent file cannot be read or is empty, or the library is locked.
 pub fn add(ctx: &Context, settings: &Add) -> Result<PersonReply, JobError> {
     let library = ctx.library()?;
-    let source = match &settings.consent {
-        ConsentFrom::OwnFace => ConsentSource::OwnFace,
-        ConsentFrom::Synthetic => ConsentSource::Synthetic,
-        ConsentFrom::File(path) => read_evidence(path)?,
-    };
+    let source: ConsentSource = settings.consent.read()?;
     let consent = Consent {
         source,
         entered_by: settings.entered_by.clone(),
         note: settings.note.clone(),
+        terms: settings.terms.clone(),
     };
     let now = now_secs();
-    let stored = library
-        .writer(now, PATIENCE)?
-        .add_person(&settings.name, consent, now)?;
+    let writer = library.writer(now, PATIENCE)?;
+    let stored = writer.add_person(&settings.name, consent, now)?;
+    ctx.tell_unlogged(&writer);
     Ok(PersonReply {
         name: settings.name.clone(),
         consent: Some(words(&stored.record.basis)),
+        allows: Some(consent::allows(&stored.record, now)),
         training_faces: None,
         held_out_faces: None,
         decoder: None,
     })
-}
-
-fn read_evidence(path: &PathBuf) -> Result<ConsentSource, JobError> {
-    let read = |e: std::io::Error| {
-        io("read the consent file", path, &e)
-            .with_hint("give `self`, `synthetic`, or a file in which the person agrees")
-    };
-    let meta = std::fs::metadata(path).map_err(read)?;
-    if !meta.is_file() || meta.len() > MAX_EVIDENCE_BYTES {
-        return Err(JobError::usage(format!(
-            "The consent must be a file of at most 256 MiB\n  path: {}",
-            path.display()
-        )));
-    }
-    let bytes = std::fs::read(path).map_err(read)?;
-    let name = path
-        .file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    Ok(ConsentSource::File { name, bytes })
 }
 
 /// All persons by name.
@@ -135,6 +106,7 @@ fn read_evidence(path: &PathBuf) -> Result<ConsentSource, JobError> {
 /// If the library cannot be read.
 pub fn list(ctx: &Context) -> Result<Vec<PersonReply>, JobError> {
     let library = ctx.library()?;
+    let now = now_secs();
     let mut out = Vec::new();
     for person in library.persons()? {
         let folder = library.facesets_dir(&person.name);
@@ -150,7 +122,8 @@ pub fn list(ctx: &Context) -> Result<Vec<PersonReply>, JobError> {
             }
         };
         out.push(PersonReply {
-            consent: person.consent.as_ref().map(words),
+            consent: person.consent.as_ref().map(|c| words(&c.basis)),
+            allows: person.consent.as_ref().map(|c| consent::allows(c, now)),
             training_faces: counts.map(|c| c.0),
             held_out_faces: counts.map(|c| c.1),
             decoder: person.decoder,
@@ -160,15 +133,35 @@ pub fn list(ctx: &Context) -> Result<Vec<PersonReply>, JobError> {
     Ok(out)
 }
 
+/// One person, with the consents that were entered for them.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShowReply {
+    /// As listed.
+    #[serde(flatten)]
+    pub person: PersonReply,
+    /// The consent on record and those that it replaced, newest first.
+    pub consents: Vec<consent::Row>,
+}
+
 /// One person.
 ///
 /// # Errors
 /// If there is no such person, or the library cannot be read.
-pub fn show(ctx: &Context, name: &PersonName) -> Result<PersonReply, JobError> {
+pub fn show(ctx: &Context, name: &PersonName) -> Result<ShowReply, JobError> {
+    let library = ctx.library()?;
     // Asks first, so that a wrong name gives the library's own answer.
-    ctx.library()?.show_person(name)?;
+    let detail = library.show_person(name)?;
     let found = list(ctx)?.into_iter().find(|p| p.name == *name);
-    found.ok_or_else(|| JobError::failed(format!("`{name}` was removed just now")))
+    let person = found.ok_or_else(|| JobError::failed(format!("`{name}` was removed just now")))?;
+    if detail.consent.is_some()
+        && let Err(e) = library.consent_on_record(name)
+    {
+        ctx.warn(e.to_string());
+    }
+    Ok(ShowReply {
+        person,
+        consents: consent::rows(&library, detail.consent),
+    })
 }
 
 /// Enters whether a person's consent lets their face be given to others.
@@ -183,9 +176,9 @@ pub fn set_sharing(
 ) -> Result<SharingReply, JobError> {
     let library = ctx.library()?;
     let now = now_secs();
-    let stored = library
-        .writer(now, PATIENCE)?
-        .set_sharing(name, sharing, entered_by, now)?;
+    let writer = library.writer(now, PATIENCE)?;
+    let stored = writer.set_sharing(name, sharing, entered_by, now)?;
+    ctx.tell_unlogged(&writer);
     Ok(SharingReply {
         name: name.clone(),
         consent: words(&stored.record.basis),
@@ -200,7 +193,10 @@ pub fn set_sharing(
 /// If there is no such person, or the library is locked.
 pub fn remove(ctx: &Context, name: &PersonName) -> Result<RemoveReply, JobError> {
     let library = ctx.library()?;
-    let report = library.writer(now_secs(), PATIENCE)?.remove_person(name)?;
+    let now = now_secs();
+    let writer = library.writer(now, PATIENCE)?;
+    let report = writer.remove_person(name, now)?;
+    ctx.tell_unlogged(&writer);
     Ok(RemoveReply {
         removed: report.person,
         kept_decoder: report.kept_decoder,
@@ -236,7 +232,9 @@ pub struct EraseReply {
 pub fn erase(ctx: &Context, name: &PersonName) -> Result<EraseReply, JobError> {
     let library = ctx.library()?;
     let now = now_secs();
-    let report = library.writer(now, PATIENCE)?.erase_person(name, now)?;
+    let writer = library.writer(now, PATIENCE)?;
+    let report = writer.erase_person(name, now)?;
+    ctx.tell_unlogged(&writer);
     for text in &report.unreadable {
         ctx.warn(format!("Not known whether this names the person: {text}"));
     }
@@ -251,13 +249,4 @@ pub fn erase(ctx: &Context, name: &PersonName) -> Result<EraseReply, JobError> {
         freed_bytes: report.bytes,
         runs: report.runs.iter().map(ToString::to_string).collect(),
     })
-}
-
-/// The ground of a consent in words.
-pub(crate) fn words(basis: &ConsentBasis) -> String {
-    match basis {
-        ConsentBasis::OwnFace => "self".into(),
-        ConsentBasis::Synthetic => "synthetic".into(),
-        ConsentBasis::File { name, .. } => format!("file {name}"),
-    }
 }

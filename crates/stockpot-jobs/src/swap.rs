@@ -7,11 +7,13 @@ use serde::Serialize;
 pub use stockpot_convert::{ColourMatch, ConvertSettings, MaskMode};
 use stockpot_convert::{SheetRow, contact_sheet};
 use stockpot_core::space::Crop;
-use stockpot_core::{Affine, Area, FaceLandmarks, Frame, PersonName, Size, face, picture, warp};
+use stockpot_core::{
+    Affine, Area, ContentHash, FaceLandmarks, Frame, PersonName, Size, face, picture, warp,
+};
 use stockpot_faces::identity::{self, TrackIdentity};
 use stockpot_faces::{Embedding, TrackId};
 use stockpot_faceset::{Faceset, ops};
-use stockpot_library::Library;
+use stockpot_library::{Consented, Deed, Library, Use, Used, hash_of_file};
 use stockpot_media::{Extent, OutputSettings, SourceKind, VideoFrame, VideoWriter};
 use stockpot_model::{Family, Network, weights_file};
 
@@ -90,7 +92,8 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let start = Instant::now();
     settings.convert.validate()?;
     let library = ctx.library()?;
-    let (pair, decoder) = load_pair(ctx, &library, settings)?;
+    let consents = consents(ctx, &library, settings)?;
+    let (pair, states) = load_pair(ctx, &library, settings)?;
     check_output(ctx, settings)?;
     let models = load(ctx)?;
     let references = references(&library, &settings.wanted)?;
@@ -108,15 +111,62 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     if swapper.bad_values() > 0 {
         ctx.warn("The network gave numbers that are not finite: run `stockpot library verify`");
     }
+    log(ctx, &library, settings, &consents, states);
     Ok(Reply {
         output: settings.output.clone(),
         frames: analysis.frames,
         frames_with_face: analysis.frames_with_face,
         swapped_frames: swapper.swapped(),
-        decoder,
+        decoder: states.decoder.short(),
         frames_per_sec: analysis.frames as f64 / start.elapsed().as_secs_f64().max(1e-9),
         remarks,
     })
+}
+
+/// The states that draw.
+#[derive(Clone, Copy)]
+struct States {
+    encoder: ContentHash,
+    decoder: ContentHash,
+}
+
+/// Of who is drawn, and of who is looked for.
+fn consents(
+    ctx: &Context,
+    library: &Library,
+    settings: &Settings,
+) -> Result<Vec<Consented>, JobError> {
+    let mut consents = vec![ctx.consent(library, &settings.to, Use::Swap)?];
+    if let Wanted::Person(name) = &settings.wanted {
+        consents.push(ctx.consent(library, name, Use::Extract)?);
+    }
+    Ok(consents)
+}
+
+/// Logs what was drawn, with the hash of the file as it lies there now.
+fn log(
+    ctx: &Context,
+    library: &Library,
+    settings: &Settings,
+    consents: &[Consented],
+    states: States,
+) {
+    let output = match settings.output.is_file() {
+        true => hash_of_file(&settings.output)
+            .map_err(|e| ctx.warn(format!("The output cannot be read for the log: {e}")))
+            .ok(),
+        // A folder of pictures has no hash.
+        false => None,
+    };
+    let used = Used {
+        deed: Deed::Swap,
+        consents: consents.iter().collect(),
+        encoder: Some(states.encoder),
+        decoders: vec![states.decoder],
+        output,
+        file: Some(&settings.output),
+    };
+    ctx.log_use(library, &used);
 }
 
 /// Looks at the output before the long first reading, so that nobody waits for that in vain.
@@ -176,10 +226,9 @@ fn load_pair(
     ctx: &Context,
     library: &Library,
     settings: &Settings,
-) -> Result<(Pair, String), JobError> {
+) -> Result<(Pair, States), JobError> {
     let person = &settings.to;
-    let consent = library.consent_of(person)?;
-    let decoder = library.current_decoder(consent.person())?.ok_or_else(|| {
+    let decoder = library.current_decoder(person)?.ok_or_else(|| {
         JobError::failed(format!("`{person}` has no decoder yet"))
             .with_hint(format!("train one with `stockpot train {person} OTHER`"))
     })?;
@@ -214,7 +263,10 @@ fn load_pair(
     }
     Ok((
         Pair::new(&network, area, &encoder, &params),
-        decoder.hash.short(),
+        States {
+            encoder: wanted,
+            decoder: decoder.hash,
+        },
     ))
 }
 
@@ -234,7 +286,6 @@ fn references(library: &Library, wanted: &Wanted) -> Result<Vec<Embedding>, JobE
     let Wanted::Person(name) = wanted else {
         return Ok(Vec::new());
     };
-    library.consent_of(name)?;
     let faceset = Faceset::open(&library.facesets_dir(name))?;
     let median = ops::median_embedding(&faceset);
     let found = median

@@ -22,7 +22,7 @@ use std::time::Instant;
 use serde::Serialize;
 use stockpot_core::{Area, PersonName};
 use stockpot_faceset::SamplerSettings;
-use stockpot_library::{Consented, Library, RunId};
+use stockpot_library::{Consented, Library, RunId, Use};
 use stockpot_model::{Family, Network};
 use stockpot_train::checkpoint::latest_good;
 pub use stockpot_train::settings::Precision;
@@ -179,7 +179,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     if outcome.steps == file.committed_at_step {
         return Err(nothing_new(&file, outcome.stopped_by));
     }
-    let report = commit::commit(&library, &mut file, &trainer, &outcome, consents)?;
+    let report = commit::commit(ctx, &library, &mut file, &trainer, &outcome, consents)?;
     let (network, chosen) = (Network::new(file.family), &trainer.meta().settings);
     let (_, forecast) = size::needed(&network, chosen, file.persons.len());
     let batch = chosen.batch;
@@ -278,10 +278,14 @@ struct Begun {
     consents: Vec<Consented>,
 }
 
-fn consents(library: &Library, persons: &[PersonName]) -> Result<Vec<Consented>, JobError> {
+fn consents(
+    ctx: &Context,
+    library: &Library,
+    persons: &[PersonName],
+) -> Result<Vec<Consented>, JobError> {
     persons
         .iter()
-        .map(|person| Ok(library.consent_of(person)?))
+        .map(|person| ctx.consent(library, person, Use::Train))
         .collect()
 }
 
@@ -290,7 +294,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
     if settings.persons.is_empty() {
         return Err(JobError::usage("Name at least one person to train"));
     }
-    let consents = consents(library, &settings.persons)?;
+    let consents = consents(ctx, library, &settings.persons)?;
     let family = family(library, settings)?;
     let mut train = settings::of_new_run(ctx.seed, settings)?;
     let network = Network::new(family);
@@ -402,7 +406,7 @@ fn resume(
     let mut file = RunFile::load(library, run)?;
     file.catch_up(library)?;
     // Asked for again, so that a consent taken back while the run was away stops it.
-    let consents = consents(library, &file.persons)?;
+    let consents = consents(ctx, library, &file.persons)?;
     let folder = library.run_dir(run);
     let found = latest_good(&folder.join(CHECKPOINTS))?.ok_or_else(|| {
         JobError::failed(format!("Run {run} was stopped before its first checkpoint"))

@@ -27,6 +27,7 @@ fn library(dir: &Path, persons: &[&str]) -> Context {
         progress: Arc::new(|_: Progress| {}),
         cancel: CancelToken::new(),
         seed: 0,
+        project: None,
     };
     init::run(&ctx, &init::Settings {}).unwrap();
     for text in persons {
@@ -35,6 +36,7 @@ fn library(dir: &Path, persons: &[&str]) -> Context {
             consent: person::ConsentFrom::Synthetic,
             entered_by: "the tests".into(),
             note: String::new(),
+            terms: person::Terms::default(),
         };
         person::add(&ctx, &add).unwrap();
     }

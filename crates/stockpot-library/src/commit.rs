@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use stockpot_core::{ContentHash, PersonName};
 
 use crate::SOFTWARE;
+use crate::audit::{self, Deed, Said};
 use crate::consent::Consented;
+use crate::consent_record::{Purpose, Use};
 use crate::error::{Error, Result};
 use crate::library::{Library, Writer};
 use crate::record::{
@@ -158,14 +160,17 @@ impl Writer<'_> {
         let run_record = self.put_run(&commit, &results)?;
         let changes = ref_changes(&commit, encoder, encoder_is_new, &results.decoders);
         match self.transact(&changes)? {
-            Outcome::Done { unsettled } => Ok(CommitReport {
-                run_record,
-                encoder,
-                encoder_is_new,
-                trained_with_another: self.trained_with_another(),
-                decoders: results.decoders,
-                unsettled: unsettled.map(|e| e.to_string()),
-            }),
+            Outcome::Done { unsettled } => {
+                self.log_run(&commit, encoder, &results.decoders);
+                Ok(CommitReport {
+                    run_record,
+                    encoder,
+                    encoder_is_new,
+                    trained_with_another: self.trained_with_another(),
+                    decoders: results.decoders,
+                    unsettled: unsettled.map(|e| e.to_string()),
+                })
+            }
             Outcome::Conflict(moved) => {
                 let encoder = encoder_is_new.then(|| format!("encoder {encoder}"));
                 let decoders = results.decoders.iter().map(|(p, h)| format!("{p} {h}"));
@@ -175,6 +180,36 @@ impl Writer<'_> {
                 })
             }
         }
+    }
+
+    fn log_run(
+        &self,
+        commit: &RunCommit,
+        encoder: ContentHash,
+        decoders: &BTreeMap<PersonName, ContentHash>,
+    ) {
+        let snapshot = match Snapshot::read(&self.library.layout) {
+            Ok(snapshot) => snapshot,
+            Err(e) => return self.note_unlogged(Err(e)),
+        };
+        // Everybody of the run, also who was frozen: the encoder learned from their faces.
+        let who = commit.expected.decoders.keys().filter_map(|person| {
+            let who = audit::who_is(&snapshot, person)?;
+            let mut decoders = commit.decoders.iter();
+            let decoder = decoders.find(|decoder| decoder.consent.person() == person);
+            Some(audit::Who {
+                consent: decoder.map(|d| d.consent.record()).or(who.consent),
+                ..who
+            })
+        });
+        let said = Said {
+            who: who.collect(),
+            encoder: Some(encoder),
+            decoders: decoders.values().copied().collect(),
+            run: Some(commit.run.clone()),
+            ..Said::default()
+        };
+        self.log(Deed::Train, said, commit.now_secs);
     }
 
     /// Everything that can be refused is refused here, before anything is stored.
@@ -223,8 +258,13 @@ impl Writer<'_> {
             if !commit.expected.decoders.contains_key(person) {
                 return bad(format!("its starting point does not name `{person}`"));
             }
-            // Taken out or withdrawn since the run began?
-            library.consent_of(person)?;
+            // Taken out, withdrawn or expired since the run began?
+            let purpose = Purpose {
+                what: Use::Train,
+                project: decoder.consent.project().map(str::to_owned),
+                now_secs: commit.now_secs,
+            };
+            library.consent_for(person, &purpose)?;
             if let Some(parent) = &decoder.state.parent {
                 library.decoder_state(parent)?;
             }
@@ -262,6 +302,7 @@ impl Writer<'_> {
             encoder_state,
             parent: state.parent,
             stitched_from: decoder.stitched_from,
+            consent: Some(decoder.consent.record()),
             form: decoder.form,
             family: commit.family.clone(),
             run: commit.run.clone(),

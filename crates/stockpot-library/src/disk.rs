@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use stockpot_core::ContentHash;
+
 use crate::error::{Error, Result};
 
 /// The ending of files that are not whole yet. A reader never looks at them.
@@ -28,6 +30,46 @@ pub(crate) enum Step {
 /// Stands before every step; an error means: stop here, as if killed.
 #[cfg(test)]
 pub(crate) type Gate = std::sync::Arc<dyn Fn(Step, &Path) -> io::Result<()> + Send + Sync>;
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    /// Whoever the system lets.
+    All,
+    /// Its owner.
+    Owner,
+}
+
+#[cfg(unix)]
+fn create_for(path: &Path, readers: Readers) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    if readers == Readers::Owner {
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// Elsewhere the folder's rights have to do.
+#[cfg(not(unix))]
+fn create_for(path: &Path, _readers: Readers) -> io::Result<File> {
+    File::create(path)
+}
+
+/// Leaves a file to its owner alone.
+#[cfg(unix)]
+pub(crate) fn close_to_others(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .map_err(|e| Error::io("change the rights of the file", path, e))
+}
+
+/// Elsewhere it is never found open.
+#[cfg(not(unix))]
+pub(crate) fn close_to_others(_path: &Path) -> Result<()> {
+    Ok(())
+}
 
 /// Writes files whole or not at all.
 #[derive(Clone, Default)]
@@ -58,10 +100,19 @@ impl Disk {
     /// Writes `bytes` beside `path`, flushes them, renames, and flushes the folder: afterwards the
     /// file is there whole and survives a power cut; before, it was not there (or the old one was).
     pub(crate) fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.write_for(path, bytes, Readers::All)
+    }
+
+    /// Like [`Self::write_whole`], for what nobody else may read.
+    pub(crate) fn write_private(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.write_for(path, bytes, Readers::Owner)
+    }
+
+    fn write_for(&self, path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{}{PART}", std::process::id()));
         let beside = PathBuf::from(beside);
-        let written = self.write_beside(&beside, path, bytes);
+        let written = self.write_beside(&beside, path, bytes, readers);
         if written.is_err() && self.pass(Step::Remove, &beside).is_ok() {
             // Best effort: the error that matters is already on its way, and a `.part` is ignored.
             let _ = fs::remove_file(&beside);
@@ -70,9 +121,15 @@ impl Disk {
         self.sync_folder(parent(path))
     }
 
-    fn write_beside(&self, beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write_beside(
+        &self,
+        beside: &Path,
+        path: &Path,
+        bytes: &[u8],
+        readers: Readers,
+    ) -> io::Result<()> {
         self.pass(Step::Create, beside)?;
-        let mut file = File::create(beside)?;
+        let mut file = create_for(beside, readers)?;
         if let Err(stop) = self.pass(Step::Write, beside) {
             // Only a test comes here: a kill in the middle of a write leaves half of it.
             file.write_all(&bytes[..bytes.len() / 2])?;
@@ -84,6 +141,48 @@ impl Disk {
         drop(file);
         self.pass(Step::Rename, path)?;
         fs::rename(beside, path)
+    }
+
+    /// Writes `bytes` at the end of a file of `len` bytes, which is made if it is not there, and
+    /// flushes them. If that fails, the file is cut to its old length, so far as the disk allows it.
+    pub(crate) fn append(&self, path: &Path, len: u64, bytes: &[u8]) -> Result<()> {
+        let failed = |e| Error::io("write the file", path, e);
+        let new = !path.exists();
+        self.pass(Step::Create, path).map_err(failed)?;
+        let mut file = File::options()
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(failed)?;
+        let written = self.append_to(&mut file, path, bytes);
+        if written.is_err() && self.pass(Step::Remove, path).is_ok() {
+            // Best effort: the error that matters is already on its way, and readers know a torn
+            // line.
+            let _ = file.set_len(len);
+        }
+        written.map_err(failed)?;
+        match new {
+            true => self.sync_folder(parent(path)),
+            false => Ok(()),
+        }
+    }
+
+    fn append_to(&self, file: &mut File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if let Err(stop) = self.pass(Step::Write, path) {
+            // Only a test comes here: a kill in the middle of a write leaves half of it.
+            file.write_all(&bytes[..bytes.len() / 2])?;
+            return Err(stop);
+        }
+        file.write_all(bytes)?;
+        self.pass(Step::SyncFile, path)?;
+        self.flush(file)
+    }
+
+    /// Cuts a file to `len` bytes.
+    pub(crate) fn cut(&self, path: &Path, len: u64) -> Result<()> {
+        self.pass(Step::Remove, path)
+            .and_then(|()| File::options().write(true).open(path)?.set_len(len))
+            .map_err(|e| Error::io("shorten the file", path, e))
     }
 
     /// Like [`Self::write_whole`], for what does not fit into memory: `fill` writes piece by piece. If
@@ -121,6 +220,7 @@ impl Disk {
             disk: self,
             file,
             path: beside,
+            hasher: blake3::Hasher::new(),
         };
         let value = fill(&mut sink)?;
         let file = sink.file;
@@ -239,9 +339,15 @@ pub(crate) struct Sink<'a> {
     disk: &'a Disk,
     file: File,
     path: &'a Path,
+    hasher: blake3::Hasher,
 }
 
 impl Sink<'_> {
+    /// The BLAKE3 of what was written so far.
+    pub(crate) fn hash(&self) -> ContentHash {
+        ContentHash(*self.hasher.finalize().as_bytes())
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let failed = |e| Error::io("write the file", self.path, e);
         if let Err(stop) = self.disk.pass(Step::Write, self.path) {
@@ -251,6 +357,7 @@ impl Sink<'_> {
                 .map_err(failed)?;
             return Err(failed(stop));
         }
+        self.hasher.update(bytes);
         self.file.write_all(bytes).map_err(failed)
     }
 }

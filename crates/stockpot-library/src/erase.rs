@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use stockpot_core::{ContentHash, PersonName};
 
+use crate::audit::{Log, Who};
 use crate::disk::{ReadFailure, entries, read_bounded};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
@@ -108,12 +109,23 @@ impl Writer<'_> {
             let renamed = renamed_run(record, name, &report.erased_as);
             self.put_record(&renamed)?;
         }
+        self.note_unlogged(self.log_erasure(&traces, name, now_secs));
         // Last: they tell a repeated call what there is to do.
         let old_runs = traces.runs.values().flatten().map(|(hash, _)| hash);
         for hash in traces.records.iter().chain(old_runs) {
             disk.remove(&layout.record(hash))?;
         }
         Ok(report)
+    }
+
+    /// Logs the erasure, and takes names of files out of the log that belong to it.
+    fn log_erasure(&self, traces: &Traces, name: &PersonName, now_secs: u64) -> Result<()> {
+        let who = |person: &ContentHash| Who {
+            person: *person,
+            consent: None,
+        };
+        let who = traces.persons.iter().map(who).collect();
+        Log::open(self.library, now_secs)?.erase(who, name, now_secs)
     }
 
     /// Writes down what is going to be gone, unless an interrupted call has.
@@ -177,6 +189,8 @@ struct Traces {
     /// Person, consents, decoder states.
     records: BTreeSet<ContentHash>,
     decoder_states: u64,
+    /// Those of the records that are of the person as such: the log names them by these.
+    persons: BTreeSet<ContentHash>,
     /// Objects that only these records need, with their bytes.
     objects: BTreeMap<ContentHash, u64>,
     /// Records of runs that name the person.
@@ -242,6 +256,9 @@ impl Traces {
             if own {
                 traces.decoder_states += u64::from(matches!(record, Record::DecoderState(_)));
                 traces.records.insert(hash);
+                if matches!(record, Record::Person(_)) {
+                    traces.persons.insert(hash);
+                }
                 theirs.extend(envelope.objects);
             } else {
                 needed_by_others.extend(envelope.objects);

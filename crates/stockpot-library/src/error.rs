@@ -222,6 +222,57 @@ pub enum Error {
         /// How many it has.
         found: usize,
     },
+    /// A consent that was taken back.
+    #[error("The consent of `{person}` was withdrawn on {}: nothing may be done with their face", utc_text(*at_secs))]
+    ConsentWithdrawn {
+        /// The person.
+        person: PersonName,
+        /// When, in seconds since 1970 UTC.
+        at_secs: u64,
+    },
+    /// A consent that is over.
+    #[error("The consent of `{person}` ended on {}", utc_text(*until_secs))]
+    ConsentExpired {
+        /// The person.
+        person: PersonName,
+        /// The first moment at which it did not hold, in seconds since 1970 UTC.
+        until_secs: u64,
+    },
+    /// A use that a consent does not name.
+    #[error(
+        "The consent of `{person}` does not cover {wanted}; it allows: {}",
+        list_or(allowed, "nothing")
+    )]
+    ConsentOutOfScope {
+        /// The person.
+        person: PersonName,
+        /// What was to be done.
+        wanted: &'static str,
+        /// What is allowed, as on the command line.
+        allowed: Vec<String>,
+    },
+    /// A use for something that a consent does not name.
+    #[error(
+        "The consent of `{person}` is for {}; {}",
+        quoted(projects),
+        asked_for(asked)
+    )]
+    ConsentOtherProject {
+        /// The person.
+        person: PersonName,
+        /// What it is for.
+        projects: Vec<String>,
+        /// What was asked for.
+        asked: Option<String>,
+    },
+    /// A consent that neither the library's log nor its signature stands behind.
+    #[error("The consent of `{person}` on record, {}, is not the one that was entered: the library's log does not name it", consent.short())]
+    ConsentNotVouched {
+        /// The person.
+        person: PersonName,
+        /// The record that was found.
+        consent: ContentHash,
+    },
     /// A face that may not be given to others.
     #[error("The face of `{person}` may not be given to others: {reason}")]
     SharingForbidden {
@@ -307,6 +358,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The system has no random numbers for a key.
+    #[error("The system gives no random numbers for a key: {reason}")]
+    NoRandomNumbers {
+        /// What it said.
+        reason: String,
+    },
     /// Anything else that the system refused.
     #[error("Could not {action} ({source}): {}", path.display())]
     Io {
@@ -319,6 +376,20 @@ pub enum Error {
     },
 
     // ---- damage -----------------------------------------------------------------------------
+    /// Half of the library's key is gone.
+    #[error("The library's key is missing, so nothing can be signed: {}", path.display())]
+    MissingKey {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A key that is none.
+    #[error("The library's key is damaged: {reason}: {}", path.display())]
+    DamagedKey {
+        /// What is wrong.
+        reason: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
     /// An object whose bytes are not those it is named after.
     #[error("The object {} is damaged: its bytes hash to {}: {}", hash.short(), found.short(), path.display())]
     DamagedObject {
@@ -477,6 +548,24 @@ impl Error {
             Self::SharingForbidden { person, .. } => {
                 format!("if their consent allows it: `stockpot person sharing {person} allowed`")
             }
+            Self::ConsentWithdrawn { person, .. } => format!(
+                "`stockpot person remove {person} --erase` takes everything of theirs out; if they agree again, `stockpot person consent {person} --consent FILE`"
+            ),
+            Self::ConsentExpired { person, .. } => format!(
+                "if they agree to a longer time: `stockpot person consent {person} --until YYYY-MM-DD`"
+            ),
+            Self::ConsentOutOfScope { person, .. } => format!(
+                "if they agree to it: `stockpot person consent {person} --allow LIST`, of train, swap, rehearsal, share"
+            ),
+            Self::ConsentOtherProject { person, .. } => format!(
+                "say what this is for with `--project TEXT`; if they agree to another project: `stockpot person consent {person} --for TEXT`"
+            ),
+            Self::ConsentNotVouched { person, .. } => format!(
+                "`stockpot library audit --person {person}` shows which consents were entered; `stockpot person consent {person} --consent FILE|self|synthetic` enters one anew"
+            ),
+            Self::MissingKey { .. } | Self::DamagedKey { .. } => {
+                "bring the folder `keys` of the library back from a copy; without it, remove `keys` and enter every consent anew with `stockpot person consent NAME --consent …`".into()
+            }
             Self::NothingToExport { .. } => "`stockpot library status` shows what there is".into(),
             Self::FileTaken { .. } => "name another file".into(),
             Self::LegacyFolderTaken { .. } => "name a folder that does not exist yet".into(),
@@ -484,6 +573,7 @@ impl Error {
             | Self::WrongKind { .. }
             | Self::Cancelled
             | Self::Io { .. }
+            | Self::NoRandomNumbers { .. }
             | Self::BadCommit { .. } => return None,
         })
     }
@@ -523,6 +613,18 @@ fn list_or(items: &[String], empty: &str) -> String {
     } else {
         list(items)
     }
+}
+
+fn quoted(items: &[String]) -> String {
+    let texts: Vec<String> = items.iter().map(|text| format!("`{text}`")).collect();
+    texts.join(", ")
+}
+
+fn asked_for(project: &Option<String>) -> String {
+    project.as_ref().map_or_else(
+        || "this is for no project by name".into(),
+        |project| format!("this is for `{project}`"),
+    )
 }
 
 fn holder_text(holder: &Option<LockHolder>) -> String {

@@ -33,6 +33,24 @@ impl Layout {
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.join("lock")
     }
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+    pub(crate) fn secret_key(&self) -> PathBuf {
+        self.keys().join("library.key")
+    }
+    pub(crate) fn public_key(&self) -> PathBuf {
+        self.keys().join("library.pub")
+    }
+    pub(crate) fn audit_log(&self) -> PathBuf {
+        self.root.join("audit.jsonl")
+    }
+    pub(crate) fn audit_seal(&self) -> PathBuf {
+        self.root.join("audit.seal")
+    }
+    pub(crate) fn audit_lock(&self) -> PathBuf {
+        self.root.join("audit.lock")
+    }
     pub(crate) fn objects(&self) -> PathBuf {
         self.root.join("objects")
     }

@@ -12,9 +12,12 @@
 //! [`RunCommit`] (what a training run leaves behind).
 
 mod absence;
+mod audit;
+mod audit_check;
 mod bundle;
 mod commit;
 mod consent;
+mod consent_record;
 mod disk;
 mod erase;
 mod error;
@@ -33,6 +36,7 @@ mod refs;
 mod repair;
 mod run_id;
 mod show;
+mod signing;
 mod space;
 mod status;
 mod store;
@@ -42,12 +46,17 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{Deed, Used};
+pub use audit_check::{AuditFinding, AuditLine, AuditReport};
 pub use bundle::{
     BundleKind, EncoderImport, Exported, ImportOptions, ImportReport, ImportedPerson,
     MAX_HEADER_BYTES, PersonImport, Selection,
 };
 pub use commit::{CommitReport, EncoderChoice, NewDecoder, NewState, RunCommit, StartingPoint};
-pub use consent::{Consent, ConsentSource, Consented};
+pub use consent::{Consent, ConsentChange, ConsentSource, Consented, Terms};
+pub use consent_record::{
+    Allowed, ConsentBasis, ConsentRecord, ConsentState, Purpose, Sharing, Signed, Use,
+};
 pub use erase::ErasureReport;
 pub use error::{Error, Moved, Result};
 pub use gc::{CollectedState, GcOptions, GcReport, KEPT_DAYS, KEPT_STATES};
@@ -55,20 +64,20 @@ pub use kinship::Kinship;
 pub use library::{InitOptions, Library, Writer};
 pub use lock::LockHolder;
 pub use log::{LogReport, LogRow, LogState, Weights};
-pub use objects::{MAX_OBJECT_BYTES, hash_of};
+pub use objects::{MAX_OBJECT_BYTES, hash_of, hash_of_file};
 pub use passports::{NewPassport, PassportRecord};
 pub use persons::{PersonSummary, RemovalReport};
 pub use record::{
-    AbsenceReason, AbsenceRecord, ConsentBasis, ConsentRecord, DecoderForm, DecoderStateRecord,
-    EncoderStateRecord, MAX_RECORD_BYTES, Metrics, PersonRecord, Record, RunRecord, Sharing,
-    StatesNamed, Stored,
+    AbsenceReason, AbsenceRecord, DecoderForm, DecoderStateRecord, EncoderStateRecord,
+    MAX_RECORD_BYTES, Metrics, PersonRecord, Record, RunRecord, StatesNamed, Stored,
 };
 pub use repair::{Mended, RepairReport};
 pub use run_id::{BadRunId, RunId};
 pub use show::{PersonDetail, Shown};
+pub use signing::PublicKey;
 pub use space::free_bytes;
 pub use status::{DecoderStatus, EncoderStatus, PersonStatus, StatusReport};
-pub use utc::utc_text;
+pub use utc::{date_text, end_of_day, utc_text};
 pub use verify::{Finding, FindingKind, VerifyReport};
 
 /// The newest library format that this software reads and the one that it writes.

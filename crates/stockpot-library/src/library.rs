@@ -1,11 +1,13 @@
 //! A library as a whole: make one, open one, read what is current, become its writer.
 
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stockpot_core::{ContentHash, PersonName};
 
+use crate::audit::{self, Deed, Said};
 use crate::disk::{Disk, PART, ReadFailure, entries, parent, read_bounded};
 use crate::error::{Error, Result};
 use crate::layout::{FOLDERS, Layout};
@@ -14,6 +16,7 @@ use crate::objects::{self, MAX_OBJECT_BYTES};
 use crate::record::{DecoderStateRecord, EncoderStateRecord, Record, Stored};
 use crate::refs::{self, Change, Expect, Outcome, RefName, Slot, Snapshot};
 use crate::run_id::RunId;
+use crate::signing::{self, Keys, PublicKey};
 use crate::{FORMAT_VERSION, SOFTWARE, store};
 
 /// The largest `stockpot.json` read.
@@ -256,6 +259,14 @@ impl Library {
         &self.file.created_by
     }
 
+    /// The public half of the key that signs this library's consents and log; `None` before the first.
+    ///
+    /// # Errors
+    /// [`Error::DamagedKey`], or what the machine refuses.
+    pub fn public_key(&self) -> Result<Option<PublicKey>> {
+        signing::read_public(&self.layout)
+    }
+
     /// The current encoder state; `None` in a library where nothing was trained yet.
     ///
     /// # Errors
@@ -326,10 +337,18 @@ impl Library {
     pub fn writer(&self, now_secs: u64, patience: Duration) -> Result<Writer<'_>> {
         let lock = WriteLock::take(&self.layout.lock(), now_secs, patience)?;
         refs::settle(&self.disk, &self.layout)?;
-        Ok(Writer {
+        let writer = Writer {
             library: self,
             lock,
-        })
+            unlogged: RefCell::new(Vec::new()),
+            settled_log: Cell::new(false),
+        };
+        if self.layout.secret_key().exists() {
+            // Puts right what a kill has left of the log.
+            let settled = audit::Log::open(self, now_secs);
+            writer.note_unlogged(settled.map(|log| writer.settled_log.set(log.settled)));
+        }
+        Ok(writer)
     }
 
     pub(crate) fn require_person(&self, snapshot: &Snapshot, person: &PersonName) -> Result<()> {
@@ -348,12 +367,60 @@ impl Library {
 pub struct Writer<'a> {
     pub(crate) library: &'a Library,
     lock: WriteLock,
+    /// Why something that was done is not in the log.
+    unlogged: RefCell<Vec<String>>,
+    /// Whether a kill had left half a line in the log, which is gone now.
+    settled_log: Cell<bool>,
 }
 
 impl Writer<'_> {
     /// The library.
     pub fn library(&self) -> &Library {
         self.library
+    }
+
+    /// Why the log lacks something that this writer has done, in words; usually empty. What was done
+    /// is done all the same.
+    pub fn unlogged(&self) -> Vec<String> {
+        self.unlogged.borrow().clone()
+    }
+
+    /// Whether becoming the writer has put the end of the log right.
+    pub(crate) fn settled_log(&self) -> bool {
+        self.settled_log.get()
+    }
+
+    /// The library's key, which is made if there is none.
+    pub(crate) fn keys(&self, now_secs: u64) -> Result<Keys> {
+        Ok(audit::Log::open(self.library, now_secs)?.keys)
+    }
+
+    /// Writes a line about something that is done already.
+    pub(crate) fn log(&self, deed: Deed, said: Said, now_secs: u64) {
+        let written = audit::Log::open(self.library, now_secs)
+            .and_then(|mut log| log.append(deed, said, now_secs));
+        self.note_unlogged(written);
+    }
+
+    /// Writes a line about persons and the consents that they have now.
+    pub(crate) fn log_persons(&self, deed: Deed, persons: &[PersonName], now_secs: u64) {
+        match Snapshot::read(&self.library.layout) {
+            Ok(snapshot) => {
+                let who = persons.iter().filter_map(|p| audit::who_is(&snapshot, p));
+                let said = Said {
+                    who: who.collect(),
+                    ..Said::default()
+                };
+                self.log(deed, said, now_secs);
+            }
+            Err(e) => self.note_unlogged(Err(e)),
+        }
+    }
+
+    pub(crate) fn note_unlogged(&self, written: Result<()>) {
+        if let Err(e) = written {
+            self.unlogged.borrow_mut().push(e.to_string());
+        }
     }
 
     /// The former writer, if it died at work. What it had begun is finished or undone by now.

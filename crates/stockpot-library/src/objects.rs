@@ -63,6 +63,14 @@ pub(crate) fn get(layout: &Layout, hash: &ContentHash, limit_bytes: u64) -> Resu
     }
 }
 
+/// The BLAKE3 of a file of any size.
+///
+/// # Errors
+/// What the machine refuses.
+pub fn hash_of_file(path: &Path) -> Result<ContentHash> {
+    hash_file(path).map(|(hash, _)| hash)
+}
+
 /// The hash and the length of a file of any size, read in pieces.
 pub(crate) fn hash_file(path: &Path) -> Result<(ContentHash, u64)> {
     let failed = |e| Error::io("read the file", path, e);

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use stockpot_core::{ContentHash, PersonName};
 
 use crate::SOFTWARE;
-use crate::consent::{Consent, ConsentSource};
+use crate::audit::{self, Deed, Said};
+use crate::consent::{Consent, ConsentChange};
+use crate::consent_record::{ConsentRecord, Sharing};
 use crate::error::{Error, Result};
 use crate::library::{Library, Writer};
-use crate::record::{ConsentBasis, ConsentRecord, PersonRecord, Record, Sharing, Stored};
+use crate::record::{PersonRecord, Record, Stored};
 use crate::refs::{Change, Expect, Outcome, RefName, Slot, Snapshot};
 use crate::store;
 
@@ -19,8 +21,8 @@ pub struct PersonSummary {
     pub name: PersonName,
     /// When the person was entered, in seconds since 1970 UTC; `None` if the record is damaged.
     pub created_secs: Option<u64>,
-    /// The ground of the consent; `None`: no consent that can be read.
-    pub consent: Option<ConsentBasis>,
+    /// The consent; `None`: none that can be read.
+    pub consent: Option<ConsentRecord>,
     /// The record of the current decoder state, if one was trained.
     pub decoder: Option<ContentHash>,
 }
@@ -57,7 +59,7 @@ impl Library {
                 .and_then(|h| store::get::<ConsentRecord>(&self.layout, &h).ok());
             PersonSummary {
                 created_secs: person.map(|p| p.record.created_secs),
-                consent: consent.map(|c| c.record.basis),
+                consent: consent.map(|c| c.record),
                 decoder: target(RefName::Decoder(name.clone())),
                 name,
             }
@@ -80,24 +82,10 @@ impl Writer<'_> {
     ) -> Result<Stored<ConsentRecord>> {
         consent.check()?;
         self.refuse_taken_name(name)?;
-        let basis = match consent.source {
-            ConsentSource::OwnFace => ConsentBasis::OwnFace,
-            ConsentSource::Synthetic => ConsentBasis::Synthetic,
-            ConsentSource::File { name, bytes } => ConsentBasis::File {
-                name,
-                object: self.put_object(&bytes)?,
-            },
-        };
-        let consent = ConsentRecord {
-            person: name.clone(),
-            basis,
-            entered_by: consent.entered_by,
-            note: consent.note,
-            sharing: None,
-            original: None,
-            created_secs: now_secs,
-            software: SOFTWARE.into(),
-        };
+        let keys = self.keys(now_secs)?;
+        let consent = self
+            .consent_record(name, consent, now_secs)?
+            .signed_with(&keys)?;
         let person = PersonRecord {
             name: name.clone(),
             created_secs: now_secs,
@@ -117,6 +105,7 @@ impl Writer<'_> {
             changes.push(set(person_ref, person_hash));
         }
         self.transact_unconditionally(&changes)?;
+        self.log_persons(Deed::Consent, std::slice::from_ref(name), now_secs);
         Ok(Stored {
             hash: consent_hash,
             record: consent,
@@ -136,28 +125,12 @@ impl Writer<'_> {
         entered_by: &str,
         now_secs: u64,
     ) -> Result<Stored<ConsentRecord>> {
-        let old = self.library.consent_of(name)?.record();
-        let record = ConsentRecord {
+        let change = ConsentChange {
             sharing: Some(sharing),
-            original: Some(old),
             entered_by: entered_by.to_owned(),
-            created_secs: now_secs,
-            software: SOFTWARE.into(),
-            ..store::get::<ConsentRecord>(&self.library.layout, &old)?.record
+            ..ConsentChange::default()
         };
-        Consent {
-            source: ConsentSource::OwnFace, // the ground was checked when it was entered
-            entered_by: entered_by.to_owned(),
-            note: String::new(),
-        }
-        .check()?;
-        let hash = self.put_record(&Record::Consent(record.clone()))?;
-        self.transact_unconditionally(&[Change {
-            name: RefName::Consent(name.clone()),
-            expect: Expect::Any,
-            new: Some(hash),
-        }])?;
-        Ok(Stored { hash, record })
+        self.change_consent(name, change, now_secs)
     }
 
     /// Takes a person out: nobody can train or draw this face any more. The states, the consent
@@ -165,7 +138,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// [`Error::NoSuchPerson`], or what the machine refuses.
-    pub fn remove_person(&self, name: &PersonName) -> Result<RemovalReport> {
+    pub fn remove_person(&self, name: &PersonName, now_secs: u64) -> Result<RemovalReport> {
         let layout = &self.library.layout;
         let snapshot = Snapshot::read(layout)?;
         self.library.require_person(&snapshot, name)?;
@@ -190,22 +163,29 @@ impl Writer<'_> {
                 new: None,
             })
             .collect();
+        let who = audit::who_is(&snapshot, name);
         self.transact_unconditionally(&changes)?;
+        let said = Said {
+            who: who.into_iter().collect(),
+            ..Said::default()
+        };
+        self.log(Deed::Remove, said, now_secs);
         Ok(report)
     }
 
     fn refuse_taken_name(&self, name: &PersonName) -> Result<()> {
-        match self.library.consent_of(name) {
-            Ok(consented) => {
+        match self.library.consent_on_record(name) {
+            Ok(consent) => {
                 return Err(Error::PersonExists {
                     person: name.clone(),
-                    consent: consented.basis().to_string(),
+                    consent: consent.record.basis.to_string(),
                 });
             }
             // Without a readable consent the name may be given one.
             Err(
                 Error::NoSuchPerson { .. }
                 | Error::NoConsent { .. }
+                | Error::ConsentNotVouched { .. }
                 | Error::DamagedRef { .. }
                 | Error::DamagedRecord { .. }
                 | Error::MissingRecord { .. }
@@ -229,7 +209,7 @@ impl Writer<'_> {
 
     /// For changes that expect nothing. An unsettled end is fine: readers see the change, and the
     /// next writer settles it.
-    fn transact_unconditionally(&self, changes: &[Change]) -> Result<()> {
+    pub(crate) fn transact_unconditionally(&self, changes: &[Change]) -> Result<()> {
         match self.transact(changes)? {
             Outcome::Done { .. } => Ok(()),
             Outcome::Conflict(moved) => Err(Error::Conflict {

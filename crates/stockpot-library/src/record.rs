@@ -9,16 +9,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use stockpot_core::{ContentHash, PersonName};
 
+use crate::consent_record::{ConsentBasis, ConsentRecord, check_signature};
 use crate::passports::PassportRecord;
 use crate::run_id::RunId;
 
 /// The largest record that is written or read.
 pub const MAX_RECORD_BYTES: u64 = 1 << 20;
 
-/// The version of every kind of record that this software writes.
+/// The version of the records that this software writes, but for consents.
 const RECORD_VERSION: u32 = 1;
+/// The version of consents: they are signed and have terms, which nobody may overlook.
+const CONSENT_VERSION: u32 = 2;
+
+fn newest_version(kind: &str) -> u32 {
+    match kind {
+        "consent" => CONSENT_VERSION,
+        _ => RECORD_VERSION,
+    }
+}
 
 /// Measured numbers by name, such as `heldout_ssim`. All finite.
 pub type Metrics = BTreeMap<String, f64>;
@@ -93,6 +104,9 @@ pub struct DecoderStateRecord {
     /// its weights were trained on, beyond the map folded into them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stitched_from: Option<ContentHash>,
+    /// The record of the consent that allowed it; `None`: made by older software. It need not be here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<ContentHash>,
     /// Full or lite.
     pub form: DecoderForm,
     /// The family of networks, opaque here.
@@ -122,84 +136,6 @@ pub struct PersonRecord {
     pub created_secs: u64,
     /// The software that made the record.
     pub software: String,
-}
-
-/// On what ground a face may be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum ConsentBasis {
-    /// The user's own face.
-    #[serde(rename = "self")]
-    OwnFace,
-    /// Nobody's face: a rendered person.
-    Synthetic,
-    /// A file that shows the consent (a signed paper, a recording), kept as an object.
-    File {
-        /// The file's name when it was entered.
-        name: String,
-        /// Its bytes; the hash is the file's BLAKE3.
-        object: ContentHash,
-    },
-}
-
-impl std::fmt::Display for ConsentBasis {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::OwnFace => f.write_str("self"),
-            Self::Synthetic => f.write_str("synthetic"),
-            Self::File { name, .. } => write!(f, "file {name}"),
-        }
-    }
-}
-
-/// Whether a consent lets a person's face be given to others, as an export does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sharing {
-    /// It does.
-    Allowed,
-    /// It does not.
-    Forbidden,
-}
-
-/// A person's consent, as somebody entered it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ConsentRecord {
-    /// Whose face.
-    pub person: PersonName,
-    /// The ground.
-    pub basis: ConsentBasis,
-    /// Who entered it, in their own words.
-    pub entered_by: String,
-    /// Anything else worth keeping, such as limits of the consent.
-    #[serde(default)]
-    pub note: String,
-    /// Whether the face may be given to others; `None`: nobody said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sharing: Option<Sharing>,
-    /// The consent record as it was before this one replaced it, or before the person got another
-    /// name in an import. It need not be here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original: Option<ContentHash>,
-    /// When, in seconds since 1970 UTC.
-    pub created_secs: u64,
-    /// The software that made the record.
-    pub software: String,
-}
-
-impl ConsentRecord {
-    /// Why this face may not be given to others; `None`: it may. Where nobody said, one's own face
-    /// and a rendered one may, and what somebody else signed may not.
-    pub fn sharing_refused(&self) -> Option<&'static str> {
-        match (self.sharing, &self.basis) {
-            (Some(Sharing::Allowed), _)
-            | (None, ConsentBasis::OwnFace | ConsentBasis::Synthetic) => None,
-            (Some(Sharing::Forbidden), _) => Some("their consent forbids it"),
-            (None, ConsentBasis::File { .. }) => {
-                Some("nobody has entered whether their consent allows it")
-            }
-        }
-    }
 }
 
 /// States by name: those a run started from, or those it made. Hashes of records.
@@ -427,7 +363,10 @@ impl Record {
     fn wrap<T: Serialize>(&self, body: &T) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec_pretty(&RecordFile {
             kind: self.kind().into(),
-            version: RECORD_VERSION,
+            version: match self {
+                Self::Consent(ConsentRecord { signed: None, .. }) => 1,
+                other => newest_version(other.kind()),
+            },
             parents: self.parents(),
             objects: self.objects(),
             body,
@@ -496,14 +435,18 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Envelope, Record), BadRecord> {
     if envelope.version == 0 {
         return Err(BadRecord::Damaged("its version is 0".into()));
     }
-    if envelope.version > RECORD_VERSION {
+    if envelope.version > newest_version(&envelope.kind) {
         return Err(BadRecord::Newer(envelope));
     }
     let record = match envelope.kind.as_str() {
         "encoder-state" => body(bytes).map(Record::EncoderState),
         "decoder-state" => body(bytes).map(Record::DecoderState),
         "person" => body(bytes).map(Record::Person),
-        "consent" => body(bytes).map(Record::Consent),
+        "consent" => {
+            let whole: Value = body(bytes).map_err(damaged)?;
+            check_signature(envelope.version, &whole).map_err(BadRecord::Damaged)?;
+            serde_json::from_value(whole).map(Record::Consent)
+        }
         "run" => body(bytes).map(Record::Run),
         "absence" => body(bytes).map(Record::Absence),
         "passport" => body(bytes).map(Record::Passport),

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use stockpot_core::{CancelToken, ContentHash, PersonName, ProgressSink};
 
 use crate::SOFTWARE;
+use crate::audit::{self, Log};
+use crate::audit_check;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::library::Writer;
 use crate::lock::LockHolder;
@@ -19,6 +22,9 @@ use crate::record::{AbsenceReason, PersonRecord, Record};
 use crate::refs::{Change, Expect, Outcome, RefName, Slot, Snapshot};
 use crate::store;
 use crate::verify::{FindingKind, VerifyReport};
+
+/// The longest word about a damaged log that goes into the new one.
+const MAX_WHY_BYTES: usize = 4 << 10;
 
 /// One thing done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +59,15 @@ pub enum Mended {
     },
     /// A damaged list of changed refs is gone; the refs are whole without it.
     JournalRemoved,
+    /// What a stopped program had left of the log of uses was put right.
+    LogSettled,
+    /// The damaged log of uses has another name now, and a new one says so.
+    LogBegunAnew {
+        /// Its new name; `None`: nothing was left of it.
+        path: Option<PathBuf>,
+    },
+    /// The library's secret key can be read by its owner only again.
+    KeyClosed,
 }
 
 impl std::fmt::Display for Mended {
@@ -78,6 +93,16 @@ impl std::fmt::Display for Mended {
                 was(from)
             ),
             Self::JournalRemoved => f.write_str("Damaged list of changed refs removed"),
+            Self::LogSettled => f.write_str("End of the log of uses put right after a stop"),
+            Self::LogBegunAnew { path: Some(path) } => write!(
+                f,
+                "Damaged log of uses put aside, and begun anew with a word about it: {}",
+                path.display()
+            ),
+            Self::LogBegunAnew { path: None } => {
+                f.write_str("Log of uses was missing; begun anew with a word about it")
+            }
+            Self::KeyClosed => f.write_str("Secret key can be read by its owner only again"),
         }
     }
 }
@@ -110,6 +135,7 @@ impl Writer<'_> {
         let mut mended = self.clear_away(&before)?;
         mended.extend(self.mend_refs(now_secs)?);
         mended.extend(self.drop_damaged_journal()?);
+        mended.extend(self.mend_log(&before, now_secs)?);
         let lost = self.write_down_losses(now_secs, progress, cancel)?;
         Ok(RepairReport {
             mended,
@@ -158,7 +184,11 @@ impl Writer<'_> {
                 Slot::Good(target) => Some(target.record),
                 Slot::Bad(_) => None,
             };
-            let mut to = records.newest(name);
+            let mut to = match name {
+                // An older consent was replaced, perhaps by a withdrawal: it must not come back.
+                RefName::Consent(person) => self.logged_consent(&snapshot, person, &records)?,
+                _ => records.newest(name),
+            };
             if let (None, RefName::Person(person)) = (to, name) {
                 to = Some(self.put_record(&Record::Person(PersonRecord {
                     name: person.clone(),
@@ -183,6 +213,64 @@ impl Writer<'_> {
             let kept = Vec::new();
             return Err(Error::Conflict { moved, kept });
         }
+        Ok(mended)
+    }
+
+    /// The consent that the log names last for a person, if it is whole.
+    fn logged_consent(
+        &self,
+        snapshot: &Snapshot,
+        person: &PersonName,
+        records: &Candidates,
+    ) -> Result<Option<ContentHash>> {
+        let layout = &self.library.layout;
+        let Some(who) = audit::who_is(snapshot, person) else {
+            return Ok(None);
+        };
+        let stated = audit::stated_consent(layout, &who.person)?;
+        let name = RefName::Consent(person.clone());
+        Ok(stated.filter(|hash| records.fits(&name, hash)))
+    }
+
+    /// A damaged log is put aside whole: it is the evidence. The new one begins with what was wrong.
+    fn mend_log(&self, before: &VerifyReport, now_secs: u64) -> Result<Vec<Mended>> {
+        let layout = &self.library.layout;
+        let mut mended = Vec::new();
+        let is_open = |f: &crate::Finding| f.kind == FindingKind::KeyOpen;
+        if before.findings.iter().any(is_open) {
+            disk::close_to_others(&layout.secret_key())?;
+            mended.push(Mended::KeyClosed);
+        }
+        if self.settled_log() {
+            mended.push(Mended::LogSettled);
+        }
+        // As it is now: opening the library for writing has mended what a kill leaves.
+        let (_, report) = match audit_check::check(layout) {
+            Err(Error::DamagedKey { .. }) => return Ok(mended),
+            other => other?,
+        };
+        let wrong: Vec<String> = report
+            .findings
+            .iter()
+            .filter(|f| f.is_damage())
+            .map(ToString::to_string)
+            .collect();
+        if wrong.is_empty() {
+            return Ok(mended);
+        }
+        let mut log = match Log::open(self.library, now_secs) {
+            // Without the key nothing can be signed; the finding stays.
+            Err(Error::MissingKey { .. } | Error::DamagedKey { .. }) => return Ok(mended),
+            other => other?,
+        };
+        let path = layout.audit_log();
+        let aside = path.exists().then(|| aside(&path));
+        let mut why = wrong.join("; ");
+        if why.len() > MAX_WHY_BYTES {
+            why = format!("{} places, the first: {}", wrong.len(), wrong[0]);
+        }
+        log.begin_anew(aside.as_deref(), &why, now_secs)?;
+        mended.push(Mended::LogBegunAnew { path: aside });
         Ok(mended)
     }
 

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use stockpot_core::{ContentHash, PersonName};
 
+use crate::consent_record::ConsentRecord;
 use crate::error::{Error, Result};
 use crate::library::Library;
-use crate::record::{ConsentRecord, DecoderStateRecord, PersonRecord, Record, Stored};
+use crate::record::{DecoderStateRecord, PersonRecord, Record, Stored};
 use crate::refs::{RefName, Slot, Snapshot};
 use crate::run_id::RunId;
 use crate::store::{self, Named};

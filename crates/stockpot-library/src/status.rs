@@ -2,11 +2,10 @@
 
 use stockpot_core::{ContentHash, PersonName};
 
+use crate::consent_record::{ConsentBasis, ConsentRecord};
 use crate::error::Result;
 use crate::library::Library;
-use crate::record::{
-    ConsentBasis, ConsentRecord, DecoderForm, DecoderStateRecord, EncoderStateRecord, Metrics,
-};
+use crate::record::{DecoderForm, DecoderStateRecord, EncoderStateRecord, Metrics};
 use crate::refs::{RefName, Snapshot};
 use crate::run_id::RunId;
 use crate::store::{self, Kind};

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use stockpot_core::ContentHash;
 
+use crate::consent_record::ConsentRecord;
 use crate::disk::{Disk, ReadFailure, entries, read_bounded};
 use crate::error::{Error, Result};
 use crate::layout::{Layout, hash_of_name};
 use crate::objects;
 use crate::passports::PassportRecord;
 use crate::record::{
-    AbsenceRecord, BadRecord, ConsentRecord, DecoderStateRecord, EncoderStateRecord,
-    MAX_RECORD_BYTES, PersonRecord, Record, RunRecord, Stored, parse,
+    AbsenceRecord, BadRecord, DecoderStateRecord, EncoderStateRecord, MAX_RECORD_BYTES,
+    PersonRecord, Record, RunRecord, Stored, parse,
 };
 
 /// The fewest digits of a hash that are taken as its beginning.

@@ -36,6 +36,38 @@ pub fn utc_text(secs: u64) -> String {
     )
 }
 
+/// Seconds since 1970 as `YYYY-MM-DD`, in UTC.
+pub fn date_text(secs: u64) -> String {
+    utc_text(secs).chars().take_while(|c| *c != ' ').collect()
+}
+
+/// The first second after a day written as `YYYY-MM-DD`, since 1970 UTC; `None` if there is no such
+/// day between 1970 and 9999.
+pub fn end_of_day(date: &str) -> Option<u64> {
+    let parts: Vec<&str> = date.split('-').collect();
+    let [year, month, day] = parts.as_slice() else {
+        return None;
+    };
+    if (year.len(), month.len(), day.len()) != (4, 2, 2) {
+        return None;
+    }
+    let number = |text: &str| {
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let (year, month, day) = (number(year)?, number(month)?, number(day)?);
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) {
+        return None;
+    }
+    // Counted from 1 March of year 0, as below.
+    let from_march = (month + 9) % 12;
+    let years = year - u64::from(month <= 2);
+    let days = 365 * years + years / 4 - years / 100 + years / 400;
+    let days = (days + (153 * from_march + 2) / 5 + day.checked_sub(1)?).checked_sub(719_468)?;
+    let same = civil_from_days(days) == (year, month, day);
+    same.then_some((days + 1) * 86_400)
+}
+
 /// Year, month (1 to 12) and day (1 to 31) of a day counted from 1970-01-01, Gregorian.
 ///
 /// Counts in eras of 400 years (146 097 days) that begin on 1 March, so that the leap day is the
@@ -59,7 +91,34 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::utc_text;
+    use super::{date_text, end_of_day, utc_text};
+
+    #[test]
+    fn days_end_where_the_next_begins() {
+        // By `date -u -d 2026-11-24 +%s` and the like.
+        assert_eq!(end_of_day("2026-11-23"), Some(1_795_478_400));
+        assert_eq!(end_of_day("2000-02-29"), Some(951_868_800));
+        assert_eq!(end_of_day("1970-01-01"), Some(86_400));
+        for day in (0..2_900_000).step_by(37) {
+            let text = date_text(day * 86_400);
+            assert_eq!(end_of_day(&text), Some((day + 1) * 86_400), "{text}");
+        }
+        for bad in [
+            "",
+            "2026",
+            "2026-2-3",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-00-10",
+            "2026-01-00",
+            "1969-12-31",
+            "tomorrow",
+            "2026-01-01-",
+            "2026-+1-01",
+        ] {
+            assert_eq!(end_of_day(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn dates() {

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use stockpot_core::{CancelToken, ContentHash, Progress, ProgressSink};
 
 use crate::absence::Absent;
+use crate::audit_check::{self, AuditFinding};
 use crate::disk::{PART, entries};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::library::Library;
 use crate::objects;
-use crate::record::{BadRecord, Envelope, Record, parse};
+use crate::record::{BadRecord, Envelope, Record, Stored, parse};
 use crate::refs::{Journal, RefName, Slot, Snapshot};
+use crate::signing::{Keys, open_to_others};
 use crate::store;
 
 /// What verify has seen.
@@ -56,6 +58,8 @@ impl Finding {
                 | FindingKind::Stranger
                 | FindingKind::PendingCommit
                 | FindingKind::NewerRecord { .. }
+                | FindingKind::TornLog { .. }
+                | FindingKind::KeyOpen
         )
     }
 }
@@ -103,6 +107,28 @@ pub enum FindingKind {
         /// What is wrong.
         reason: String,
     },
+    /// The log of uses was tampered with, or lost lines.
+    DamagedLog {
+        /// What is wrong.
+        what: AuditFinding,
+    },
+    /// The library's key is missing or damaged.
+    DamagedKey {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The ref names a consent that neither the log nor the library's signature stands behind.
+    ConsentNotVouched {
+        /// The record.
+        record: ContentHash,
+    },
+    /// What a stopped program has left of the log; the next writer puts it right.
+    TornLog {
+        /// What it is.
+        what: AuditFinding,
+    },
+    /// Others than the owner may read the library's secret key.
+    KeyOpen,
     /// A record of a kind or version that this stockpot does not know; its bytes are good.
     NewerRecord {
         /// The kind.
@@ -156,6 +182,20 @@ impl fmt::Display for Finding {
                     f,
                     "List of changed refs is damaged and was not carried out: {reason}"
                 )?;
+            }
+            K::DamagedLog { what } => write!(f, "Log of uses: {what}")?,
+            K::TornLog { what } => write!(
+                f,
+                "Log of uses: {what}; the next command that writes mends it"
+            )?,
+            K::DamagedKey { reason } => f.write_str(reason)?,
+            K::ConsentNotVouched { record } => write!(
+                f,
+                "Ref names the consent {}, which the log of uses does not name",
+                record.short()
+            )?,
+            K::KeyOpen => {
+                f.write_str("The library's secret key can be read by others than its owner")?
             }
             K::NewerRecord { kind, version } => {
                 write!(
@@ -212,6 +252,8 @@ impl Library {
             &snapshot,
         );
         look.refs(&snapshot);
+        look.consents(self, &snapshot)?;
+        look.log()?;
         look.leftovers_in_refs()?;
         look.report.findings.sort();
         Ok(look.report)
@@ -428,6 +470,56 @@ impl Look<'_> {
         for path in &snapshot.strangers {
             self.find(FindingKind::Stranger, path);
         }
+    }
+
+    /// Every current consent is one that the log names, or else is signed here and newer.
+    fn consents(&mut self, library: &Library, snapshot: &Snapshot) -> Result<()> {
+        for (name, slot) in &snapshot.slots {
+            let (RefName::Consent(_), Slot::Good(target)) = (name, slot) else {
+                continue;
+            };
+            let hash = target.record;
+            let seen = self.records.get(&hash).and_then(|s| s.record.clone());
+            // What does not read, or is of somebody else, is told already.
+            let Some(Record::Consent(record)) = seen else {
+                continue;
+            };
+            if !library.vouches(snapshot, &Stored { hash, record })? {
+                let path = self.layout.refs().join(name.to_string());
+                self.find(FindingKind::ConsentNotVouched { record: hash }, &path);
+            }
+        }
+        Ok(())
+    }
+
+    /// The log of uses and the key that signs it.
+    fn log(&mut self) -> Result<()> {
+        let secret = self.layout.secret_key();
+        match Keys::read(self.layout) {
+            Ok(Some(_)) if open_to_others(&secret) => self.find(FindingKind::KeyOpen, &secret),
+            // Who may only read the library cannot see the secret half, and need not.
+            Ok(_) | Err(Error::NotAllowed { .. }) => {}
+            Err(e @ (Error::MissingKey { .. } | Error::DamagedKey { .. })) => {
+                let reason = e.to_string();
+                self.find(FindingKind::DamagedKey { reason }, &secret);
+            }
+            Err(e) => return Err(e),
+        }
+        let found = match audit_check::check(self.layout) {
+            Ok((_, report)) => report.findings,
+            // The public half is damaged: told above.
+            Err(Error::DamagedKey { .. }) => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        let path = self.layout.audit_log();
+        for what in found {
+            let kind = match what.is_damage() {
+                true => FindingKind::DamagedLog { what },
+                false => FindingKind::TornLog { what },
+            };
+            self.find(kind, &path);
+        }
+        Ok(())
     }
 
     fn leftovers_in_refs(&mut self) -> Result<()> {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use stockpot_core::{CancelToken, PersonName, Progress, Rng};
 use stockpot_library::{
     Consent, ConsentSource, DecoderForm, EncoderChoice, InitOptions, Library, NewDecoder, NewState,
-    RunCommit,
+    Purpose, RunCommit, Terms, Use,
 };
 
 /// Tells this test program, started by itself, where the library is that it shall work on.
@@ -44,7 +44,9 @@ fn try_commit(library: &Library, mark: u64) -> stockpot_library::Result<()> {
         decoders: names()
             .iter()
             .map(|person| NewDecoder {
-                consent: library.consent_of(person).unwrap(),
+                consent: library
+                    .consent_for(person, &Purpose::of(Use::Train, mark))
+                    .unwrap(),
                 stitched_from: None,
                 form: DecoderForm::Full,
                 state: state(person.as_str(), expected.decoders[person]),
@@ -104,6 +106,7 @@ fn a_killed_writer_harms_nothing() {
             source: ConsentSource::Synthetic,
             entered_by: "the tests".into(),
             note: String::new(),
+            terms: Terms::default(),
         };
         let writer = library.writer(0, Duration::ZERO).unwrap();
         writer.add_person(&person, consent, 0).unwrap();

@@ -27,6 +27,12 @@ pub(crate) enum LibraryCommand {
     Compat(CompatCommand),
     /// Hash every object again and follow every record
     Verify,
+    /// The log of uses: who was trained, drawn or given away, on whose word; and whether it is whole
+    Audit {
+        /// Only the lines about this person
+        #[arg(long, value_name = "NAME")]
+        person: Option<PersonName>,
+    },
     /// Write an encoder, a person or the whole library into one file
     ///
     /// Consent travels with the person, and a person whose consent forbids it does not travel. Faces

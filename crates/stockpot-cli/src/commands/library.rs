@@ -54,6 +54,14 @@ pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<Exit
             session.job(|ctx| jobs::library::care::gc(ctx, &settings))
         }
         LibraryCommand::Compat(command) => super::compat::run(session, command),
+        LibraryCommand::Audit { person } => {
+            let report = session.reply(|ctx| jobs::library::audit::run(ctx, person.as_ref()))?;
+            if report.sound {
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(Failure::failed("The log of uses was changed, or parts of it are missing")
+                .with_hint("compare it with a copy; `stockpot library repair` puts it aside and begins a new one that says so"))
+        }
         LibraryCommand::Verify => {
             let report = session.reply(jobs::library::verify)?;
             if report.sound {

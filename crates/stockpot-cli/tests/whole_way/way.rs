@@ -54,6 +54,20 @@ fn a_swapped_video_keeps_everything_but_the_face() {
     assert_eq!(reply["frames"], 50);
     assert_eq!(reply["swapped_frames"], 50);
     assert_eq!(reply["remarks"], serde_json::json!([]));
+    // The log tells who was drawn by what, who was looked for, and which file came of it.
+    let audit = stock.ok("library audit");
+    let used = audit["uses"].as_array().unwrap();
+    let what: Vec<&str> = used.iter().filter_map(|u| u["what"].as_str()).collect();
+    let wanted = [
+        "begun", "consent", "consent", "extract", "extract", "train", "swap",
+    ];
+    assert_eq!(what, wanted);
+    let swap = &used[6];
+    assert_eq!(swap["persons"], serde_json::json!(["d", "a"]));
+    assert_eq!(swap["file"], "out.mp4");
+    assert_eq!(swap["output"].as_str().map(str::len), Some(64));
+    assert_eq!(swap["encoder"], used[5]["encoder"]);
+    assert_eq!(used[5]["persons"], serde_json::json!(["a", "d"]));
 
     let times = video_times(&stock, "a.mp4");
     assert_eq!(times.len(), 50 + 1);
@@ -178,6 +192,12 @@ fn nobody_is_trained_or_drawn_without_consent() {
         1,
         &["no decoder", "train d"],
     );
+    stock.ok("person withdraw a");
+    let withdrawn = ["`a`", "withdrawn", "person remove a --erase"];
+    stock.fails("extract a.mp4 --person a", 1, &withdrawn);
+    stock.fails("train a --steps 1", 1, &withdrawn);
+    stock.fails("swap a.mp4 --to a -o out.mp4", 1, &withdrawn);
+    assert_eq!(stock.list("stock/runs"), [""; 0]);
     stock.is_sound();
 }
 

@@ -208,6 +208,7 @@ pub(crate) fn library(
         }),
         cancel: CancelToken::new(),
         seed,
+        project: None,
     };
     let package = stockpot_faces::models::head_package(&ctx.models_dir).unwrap();
     let head = HeadData::from_package(&package).unwrap();
@@ -218,6 +219,7 @@ pub(crate) fn library(
             consent: person::ConsentFrom::Synthetic,
             entered_by: "lineages".into(),
             note: String::new(),
+            terms: person::Terms::default(),
         };
         person::add(&ctx, &add).unwrap();
         let faces = ctx.library().unwrap().facesets_dir(&name(who));

@@ -5,6 +5,7 @@
 use serde::Serialize;
 use serde_json::json;
 use stockpot_core::PersonName;
+use stockpot_library::Use;
 
 use super::check::percent;
 use super::measure::{Encoder, held_out, load_decoder, score};
@@ -68,7 +69,7 @@ pub struct Reply {
 pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let library = ctx.library()?;
     let person = &settings.person;
-    library.consent_of(person)?;
+    ctx.consent(&library, person, Use::Train)?;
     let decoder = current_decoder(&library, person)?;
     let own = decoder.record.encoder_state;
     let encoder = Encoder::load(&library, &find_encoder(&library, "current")?)?;

@@ -12,7 +12,7 @@ use serde_json::json;
 use stockpot_core::PersonName;
 use stockpot_library::{
     CommitReport, Consented, DecoderForm, DecoderStateRecord, EncoderChoice, Library, NewDecoder,
-    NewState, RunCommit, Stored,
+    NewState, RunCommit, Stored, Use,
 };
 use stockpot_model::stitch::fit;
 use stockpot_model::{Codes, Fit, Halves, Params, fold_stitch, weights_file};
@@ -127,7 +127,7 @@ pub fn run(
 ) -> Result<Reply, JobError> {
     let library = ctx.library()?;
     let person = &settings.person;
-    let consent = library.consent_of(person)?;
+    let consent = ctx.consent(&library, person, Use::Train)?;
     let expected = library.starting_point(std::slice::from_ref(person))?;
     let current = current_decoder(&library, person)?;
     let to = find_encoder(&library, &settings.to)?;
@@ -317,5 +317,8 @@ fn commit(
         began_secs: began,
         now_secs: now_secs(),
     };
-    Ok(library.writer(began, PATIENCE)?.commit_run(commit)?)
+    let writer = library.writer(began, PATIENCE)?;
+    let report = writer.commit_run(commit)?;
+    ctx.tell_unlogged(&writer);
+    Ok(report)
 }

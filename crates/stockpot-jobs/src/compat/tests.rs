@@ -189,6 +189,7 @@ fn library(dir: &Path, persons: &[&str]) -> (Context, Heard) {
         }),
         cancel: CancelToken::new(),
         seed: 0,
+        project: None,
     };
     init::run(&ctx, &init::Settings {}).unwrap();
     for (who, text) in persons.iter().enumerate() {
@@ -197,6 +198,7 @@ fn library(dir: &Path, persons: &[&str]) -> (Context, Heard) {
             consent: person::ConsentFrom::Synthetic,
             entered_by: "the tests".into(),
             note: String::new(),
+            terms: person::Terms::default(),
         };
         person::add(&ctx, &add).unwrap();
         let folder = ctx.library().unwrap().facesets_dir(&name(text));

@@ -22,6 +22,7 @@ fn library(home: &Path) -> Context {
         progress: Arc::new(|_: Progress| {}),
         cancel: CancelToken::new(),
         seed: 0,
+        project: None,
     };
     init::run(&ctx, &init::Settings {}).unwrap();
     for text in ["anna", "bert", "dora"] {
@@ -30,6 +31,7 @@ fn library(home: &Path) -> Context {
             consent: person::ConsentFrom::Synthetic,
             entered_by: "the tests".into(),
             note: String::new(),
+            terms: person::Terms::default(),
         };
         person::add(&ctx, &add).unwrap();
     }
@@ -70,7 +72,7 @@ fn every_format_says_whose_it_is_and_what_it_owes() {
     let ctx = library(home.path());
     let stock = ctx.library().unwrap();
     let decoder = stock.current_decoder(&name("anna")).unwrap().unwrap();
-    let consent = stock.consent_of(&name("anna")).unwrap();
+    let consent = stock.consent_on_record(&name("anna")).unwrap();
     for (format, file, own) in [
         // The network of 2018 doubles by shuffling pixels.
         (Format::Onnx, "anna.onnx", "DepthToSpace"),
@@ -91,7 +93,7 @@ fn every_format_says_whose_it_is_and_what_it_owes() {
             CREDENTIALS,
             "stockpot.person",
             "anna",
-            &consent.record().to_string(),
+            &consent.hash.to_string(),
             &decoder.hash.to_string(),
             &decoder.record.encoder_state.to_string(),
         ] {

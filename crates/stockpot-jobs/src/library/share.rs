@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use stockpot_core::{ContentHash, PersonName};
 pub use stockpot_library::Selection;
-use stockpot_library::{EncoderImport, ImportOptions, PersonImport};
+use stockpot_library::{EncoderImport, ImportOptions, PersonImport, Use};
 
+use crate::consent;
 use crate::context::{Context, now_secs};
 use crate::error::JobError;
 use crate::person::PATIENCE;
@@ -36,8 +37,12 @@ pub struct ExportReply {
 /// small, or the library is damaged.
 pub fn export(ctx: &Context, what: &Selection, file: &Path) -> Result<ExportReply, JobError> {
     let library = ctx.library()?;
-    space::need(file, library.export_bytes(what)?, "the export")?;
-    let report = library.export(what, file, now_secs(), &*ctx.progress, &ctx.cancel)?;
+    let purpose = ctx.purpose(Use::Share);
+    space::need(file, library.export_bytes(what, &purpose)?, "the export")?;
+    let report = library.export(what, file, &purpose, &*ctx.progress, &ctx.cancel)?;
+    if let Some(reason) = &report.unlogged {
+        ctx.warn_unlogged(reason);
+    }
     let left_out: Vec<String> = report
         .left_out
         .iter()
@@ -102,6 +107,12 @@ pub struct PersonRow {
     pub outcome: &'static str,
     /// The decoder state that becomes current.
     pub decoder: Option<ContentHash>,
+    /// The ground of the consent that comes along.
+    pub consent: String,
+    /// What it allows, for what and how long.
+    pub allows: String,
+    /// The library that signed it.
+    pub signed_by: String,
 }
 
 /// `library import`: takes in what an export holds. Nothing that is here is overwritten.
@@ -122,9 +133,15 @@ pub fn import(ctx: &Context, settings: &Import) -> Result<ImportReply, JobError>
         let bytes = std::fs::metadata(&settings.file).map_or(0, |m| m.len());
         space::need(library.root(), bytes, "the import")?;
         let writer = library.writer(options.now_secs, PATIENCE)?;
-        writer.import(&settings.file, &options, &*ctx.progress, &ctx.cancel)?
+        let report = writer.import(&settings.file, &options, &*ctx.progress, &ctx.cancel)?;
+        ctx.tell_unlogged(&writer);
+        report
     };
+    let now = now_secs();
     let row = |p: stockpot_library::ImportedPerson| PersonRow {
+        consent: consent::words(&p.consent.basis),
+        allows: consent::allows(&p.consent, now),
+        signed_by: consent::signed_by(&library, &p.consent),
         person: p.name,
         outcome: match &p.outcome {
             PersonImport::New => "new",

@@ -13,12 +13,13 @@ use stockpot_train::{Evaluation, RunOutcome, Trainer};
 use super::freeze;
 use super::run_file::RunFile;
 use crate::compat::measure::Encoder;
-use crate::context::now_secs;
+use crate::context::{Context, now_secs};
 use crate::error::JobError;
 use crate::person::PATIENCE;
 
 /// Commits, and notes in the run's file what it may replace if it goes on.
 pub(super) fn commit(
+    ctx: &Context,
     library: &Library,
     file: &mut RunFile,
     trainer: &Trainer,
@@ -100,7 +101,8 @@ pub(super) fn commit(
     let settings_json = serde_json::to_string(&trainer.meta().settings)
         .map_err(|e| JobError::failed(format!("Cannot describe the settings: {e}")))?;
     let now = now_secs();
-    let report = library.writer(now, PATIENCE)?.commit_run(RunCommit {
+    let writer = library.writer(now, PATIENCE)?;
+    let report = writer.commit_run(RunCommit {
         run: file.run.clone(),
         family: file.family.to_string(),
         expected: file.expected.clone(),
@@ -112,6 +114,8 @@ pub(super) fn commit(
         began_secs: file.began_secs,
         now_secs: now,
     })?;
+    ctx.tell_unlogged(&writer);
+    drop(writer);
     file.expected.encoder = Some(report.encoder);
     for (person, hash) in &report.decoders {
         file.expected.decoders.insert(person.clone(), Some(*hash));

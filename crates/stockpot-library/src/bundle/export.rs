@@ -12,12 +12,14 @@ use super::{
     PersonEntry, VERSION,
 };
 use crate::SOFTWARE;
+use crate::audit::{Deed, Used};
 use crate::consent::Consented;
+use crate::consent_record::{ConsentRecord, Purpose, Use};
 use crate::disk::Sink;
 use crate::error::{Error, Result};
 use crate::library::Library;
 use crate::objects::hash_of;
-use crate::record::{ConsentRecord, Record};
+use crate::record::Record;
 use crate::refs::{RefName, Snapshot};
 use crate::store;
 
@@ -42,11 +44,13 @@ pub struct Exported {
     /// Who is in it.
     pub persons: Vec<PersonName>,
     /// Who is not, and why.
-    pub left_out: Vec<(PersonName, &'static str)>,
+    pub left_out: Vec<(PersonName, String)>,
     /// Records in it.
     pub records: u64,
     /// Objects in it.
     pub objects: u64,
+    /// Why the log of uses lacks this export, in words.
+    pub unlogged: Option<String>,
 }
 
 impl Library {
@@ -55,21 +59,21 @@ impl Library {
     ///
     /// # Errors
     /// [`Error::SharingForbidden`], [`Error::NothingToExport`], [`Error::FileTaken`],
-    /// [`Error::NoSuchPerson`], [`Error::NoConsent`], [`Error::Cancelled`], or what is damaged or
-    /// refused.
+    /// [`Error::NoSuchPerson`], what [`Library::consent_for`] says of one person,
+    /// [`Error::Cancelled`], or what is damaged or refused.
     pub fn export(
         &self,
         what: &Selection,
         file: &Path,
-        now_secs: u64,
+        purpose: &Purpose,
         progress: &dyn ProgressSink,
         cancel: &CancelToken,
     ) -> Result<Exported> {
         if file.exists() {
             return Err(Error::FileTaken { path: file.into() });
         }
-        let contents = Contents::select(self, what)?;
-        let (header, objects) = contents.header(self, now_secs)?;
+        let contents = Contents::select(self, what, purpose)?;
+        let (header, objects) = contents.header(self, purpose.now_secs)?;
         let mut text = serde_json::to_vec(&header).map_err(|e| Error::BadCommit {
             reason: e.to_string(),
         })?;
@@ -85,7 +89,7 @@ impl Library {
             name: "export",
             total: objects.len() as u64,
         });
-        self.disk.stream_whole(file, |sink| {
+        let hash = self.disk.stream_whole(file, |sink| {
             sink.write(&prefix(text.len()))?;
             sink.write(&text)?;
             sink.write(&hash_of(&text).0)?;
@@ -99,8 +103,17 @@ impl Library {
                     note: String::new(),
                 });
             }
-            Ok(())
+            Ok(sink.hash())
         })?;
+        let used = Used {
+            deed: Deed::Export,
+            consents: contents.consents.iter().collect(),
+            encoder: header.encoder,
+            decoders: header.persons.iter().filter_map(|p| p.decoder).collect(),
+            output: Some(hash),
+            file: Some(file),
+        };
+        let logged = self.log_use(&used, purpose.now_secs);
         let lengths = header.records.iter().chain(&header.objects);
         Ok(Exported {
             kind: header.kind,
@@ -112,6 +125,7 @@ impl Library {
             left_out: contents.left_out,
             records: header.records.len() as u64,
             objects: header.objects.len() as u64,
+            unlogged: logged.err().map(|e| e.to_string()),
         })
     }
 
@@ -119,8 +133,8 @@ impl Library {
     ///
     /// # Errors
     /// As [`Library::export`].
-    pub fn export_bytes(&self, what: &Selection) -> Result<u64> {
-        let contents = Contents::select(self, what)?;
+    pub fn export_bytes(&self, what: &Selection, purpose: &Purpose) -> Result<u64> {
+        let contents = Contents::select(self, what, purpose)?;
         let (header, _) = contents.header(self, 0)?;
         Ok(header
             .records
@@ -128,22 +142,6 @@ impl Library {
             .chain(&header.objects)
             .map(|e| e.bytes)
             .sum())
-    }
-
-    /// The consent on record for a person, if it allows that their face is given to others.
-    ///
-    /// # Errors
-    /// As [`Library::consent_of`], and [`Error::SharingForbidden`].
-    pub fn consent_to_share(&self, person: &PersonName) -> Result<Consented> {
-        let consent = self.consent_of(person)?;
-        let record = store::get::<ConsentRecord>(&self.layout, &consent.record())?.record;
-        match record.sharing_refused() {
-            None => Ok(consent),
-            Some(reason) => Err(Error::SharingForbidden {
-                person: person.clone(),
-                reason,
-            }),
-        }
     }
 
     fn copy_object(&self, entry: &Entry, sink: &mut Sink<'_>, cancel: &CancelToken) -> Result<()> {
@@ -184,12 +182,27 @@ fn prefix(header_bytes: usize) -> Vec<u8> {
     out
 }
 
+/// Why a person is left out of the export of a library; what is damaged stops it.
+fn left_out_because(error: Error) -> Result<String> {
+    match error {
+        Error::SharingForbidden { reason, .. } => Ok(reason.into()),
+        Error::NoConsent { .. } => Ok("there is no consent on record".into()),
+        Error::ConsentWithdrawn { .. }
+        | Error::ConsentExpired { .. }
+        | Error::ConsentOutOfScope { .. }
+        | Error::ConsentOtherProject { .. }
+        | Error::ConsentNotVouched { .. } => Ok(error.to_string()),
+        damaged => Err(damaged),
+    }
+}
+
 /// What goes into the file.
 struct Contents {
     kind: BundleKind,
     encoder: Option<ContentHash>,
     persons: Vec<PersonEntry>,
-    left_out: Vec<(PersonName, &'static str)>,
+    left_out: Vec<(PersonName, String)>,
+    consents: Vec<Consented>,
     /// With their bytes.
     records: BTreeMap<ContentHash, Vec<u8>>,
     /// Objects that must be there.
@@ -199,8 +212,13 @@ struct Contents {
 }
 
 impl Contents {
-    fn select(library: &Library, what: &Selection) -> Result<Self> {
+    fn select(library: &Library, what: &Selection, purpose: &Purpose) -> Result<Self> {
         let snapshot = Snapshot::read(&library.layout)?;
+        // Whatever was asked, a file is for others.
+        let purpose = &Purpose {
+            what: Use::Share,
+            ..purpose.clone()
+        };
         let target = |name: RefName| snapshot.target(&library.layout, &name);
         let mut contents = Self {
             kind: match what {
@@ -211,6 +229,7 @@ impl Contents {
             encoder: None,
             persons: Vec::new(),
             left_out: Vec::new(),
+            consents: Vec::new(),
             records: BTreeMap::new(),
             needed: BTreeSet::new(),
             wanted: BTreeSet::new(),
@@ -225,22 +244,16 @@ impl Contents {
                 }
             }
             Selection::Person(name) => {
-                library.require_person(&snapshot, name)?;
-                if let Some(reason) = contents.add_person(library, &snapshot, name)? {
-                    let person = name.clone();
-                    return Err(Error::SharingForbidden { person, reason });
-                }
+                let consent = library.consent_for(name, purpose)?;
+                contents.add_person(library, &snapshot, consent)?;
             }
             Selection::All => {
                 contents.encoder = target(RefName::Encoder)?;
                 for name in snapshot.persons() {
-                    let refused = match contents.add_person(library, &snapshot, &name) {
-                        Err(Error::NoConsent { .. }) => Some("there is no consent on record"),
-                        other => other?,
-                    };
-                    contents
-                        .left_out
-                        .extend(refused.map(|reason| (name, reason)));
+                    match library.consent_for(&name, purpose) {
+                        Ok(consent) => contents.add_person(library, &snapshot, consent)?,
+                        Err(e) => contents.left_out.push((name, left_out_because(e)?)),
+                    }
                 }
                 contents.add_the_rest(library)?;
             }
@@ -249,19 +262,17 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Adds a person's own records; the reason if that is not allowed.
+    /// Adds a person's own records.
     fn add_person(
         &mut self,
         library: &Library,
         snapshot: &Snapshot,
-        name: &PersonName,
-    ) -> Result<Option<&'static str>> {
+        consented: Consented,
+    ) -> Result<()> {
         let layout = &library.layout;
-        let consent = library.consent_of(name)?.record();
+        let name = consented.person().clone();
+        let consent = consented.record();
         let record = store::get::<ConsentRecord>(layout, &consent)?.record;
-        if let Some(reason) = record.sharing_refused() {
-            return Ok(Some(reason));
-        }
         let person = RefName::Person(name.clone());
         let Some(person) = snapshot.target(layout, &person)? else {
             return Err(Error::DamagedRef {
@@ -274,12 +285,13 @@ impl Contents {
         self.add_record(library, &person)?;
         self.add_record(library, &consent)?;
         self.persons.push(PersonEntry {
-            name: name.clone(),
+            decoder: snapshot.target(layout, &RefName::Decoder(name.clone()))?,
+            name,
             person,
             consent,
-            decoder: snapshot.target(layout, &RefName::Decoder(name.clone()))?,
         });
-        Ok(None)
+        self.consents.push(consented);
+        Ok(())
     }
 
     /// Adds what is current, with its objects, and the records of its ancestors.

@@ -7,10 +7,13 @@ use stockpot_core::{CancelToken, ContentHash, PersonName, Progress, ProgressSink
 use super::BundleKind;
 use super::plan::Plan;
 use super::read::Bundle;
+use crate::audit::{Deed, FileName, Log, Said};
+use crate::consent_record::ConsentRecord;
 use crate::error::{Error, Result};
 use crate::library::{Library, Writer};
 use crate::record::AbsenceReason;
 use crate::refs::Outcome;
+use crate::signing::Keys;
 
 /// How to import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub struct ImportedPerson {
     pub was: PersonName,
     /// What becomes of them.
     pub outcome: PersonImport,
+    /// Their consent as the file has it.
+    pub consent: ConsentRecord,
 }
 
 /// What an import does, or would do.
@@ -114,7 +119,12 @@ impl Library {
         cancel: &CancelToken,
     ) -> Result<ImportReport> {
         let bundle = Bundle::read(file, progress, cancel)?;
-        Plan::make(self, &bundle, options.rename.as_ref()).map(|plan| plan.report)
+        // Nothing is written: without a key of its own the library would get another one anyway.
+        let keys = match Keys::read(&self.layout) {
+            Ok(Some(keys)) => keys,
+            _ => Keys::random()?,
+        };
+        Plan::make(self, &bundle, options.rename.as_ref(), &keys).map(|plan| plan.report)
     }
 }
 
@@ -132,7 +142,8 @@ impl Writer<'_> {
         cancel: &CancelToken,
     ) -> Result<ImportReport> {
         let bundle = Bundle::read(file, progress, cancel)?;
-        let plan = Plan::make(self.library, &bundle, options.rename.as_ref())?;
+        let keys = self.keys(options.now_secs)?;
+        let plan = Plan::make(self.library, &bundle, options.rename.as_ref(), &keys)?;
         if !plan.report.conflicts.is_empty() {
             return Err(Error::ImportConflict {
                 conflicts: plan.report.conflicts,
@@ -173,6 +184,22 @@ impl Writer<'_> {
             }
             // Also over a damaged one of the same length.
             disk.write_whole(&path, bytes)?;
+        }
+        // First the word: the log is what stands behind consents that others have signed.
+        if !plan.who.is_empty() {
+            let file = FileName::new(file)?;
+            let said = Said {
+                who: plan.who.clone(),
+                encoder: bundle.header.encoder,
+                file_seal: Some(file.seal()),
+                file: Some(file),
+                ..Said::default()
+            };
+            Log::open(self.library, options.now_secs)?.append(
+                Deed::Import,
+                said,
+                options.now_secs,
+            )?;
         }
         if !plan.changes.is_empty()
             && let Outcome::Conflict(moved) = self.transact(&plan.changes)?

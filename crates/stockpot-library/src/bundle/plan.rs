@@ -8,12 +8,15 @@ use super::PersonEntry;
 use super::import::{EncoderImport, ImportReport, ImportedPerson, PersonImport};
 use super::read::Bundle;
 use crate::absence::Absent;
+use crate::audit::Who;
+use crate::consent_record::ConsentRecord;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::library::Library;
 use crate::objects::hash_of;
-use crate::record::{ConsentRecord, MAX_RECORD_BYTES, Record};
+use crate::record::{MAX_RECORD_BYTES, Record};
 use crate::refs::{Change, Expect, RefName, Snapshot};
+use crate::signing::Keys;
 use crate::store;
 use crate::utc::utc_text;
 
@@ -27,6 +30,8 @@ pub(super) struct Plan {
     /// Records that are not here, parents before children.
     pub(super) records: Vec<(ContentHash, Vec<u8>)>,
     pub(super) changes: Vec<Change>,
+    /// Persons whose consent comes in, for the log.
+    pub(super) who: Vec<Who>,
     pub(super) report: ImportReport,
 }
 
@@ -35,9 +40,10 @@ impl Plan {
         library: &Library,
         bundle: &Bundle,
         rename: Option<&PersonName>,
+        keys: &Keys,
     ) -> Result<Self> {
         refuse_other_family(library, bundle)?;
-        let content = Content::of(bundle, rename)?;
+        let content = Content::of(bundle, rename, keys)?;
         let layout = &library.layout;
         let snapshot = Snapshot::read(layout)?;
         let mut plan = Self {
@@ -46,6 +52,7 @@ impl Plan {
             absent_records: BTreeSet::new(),
             records: Vec::new(),
             changes: Vec::new(),
+            who: Vec::new(),
             report: ImportReport::of(bundle),
         };
         plan.encoder(library, &snapshot, bundle)?;
@@ -101,6 +108,13 @@ impl Plan {
     ) -> Result<()> {
         let layout = &library.layout;
         let name = &entry.name;
+        let Some((Record::Consent(consent), _)) = content.records.get(&entry.consent) else {
+            // The file was checked for it when it was read.
+            return Err(Error::NoConsent {
+                person: name.clone(),
+            });
+        };
+        let consented = consent.clone();
         let outcome = if snapshot.has_person(name) {
             let consent = snapshot.target(layout, &RefName::Consent(name.clone()))?;
             if consent == Some(entry.consent) {
@@ -119,6 +133,10 @@ impl Plan {
             ))
         } else {
             self.set(RefName::Person(name.clone()), None, entry.person);
+            self.who.push(Who {
+                person: entry.person,
+                consent: Some(entry.consent),
+            });
             self.set(RefName::Consent(name.clone()), None, entry.consent);
             if let Some(decoder) = entry.decoder {
                 self.set(RefName::Decoder(name.clone()), None, decoder);
@@ -132,6 +150,7 @@ impl Plan {
             name: name.clone(),
             was: was.clone(),
             outcome,
+            consent: consented,
         });
         Ok(())
     }
@@ -247,7 +266,7 @@ struct Content {
 }
 
 impl Content {
-    fn of(bundle: &Bundle, rename: Option<&PersonName>) -> Result<Self> {
+    fn of(bundle: &Bundle, rename: Option<&PersonName>, keys: &Keys) -> Result<Self> {
         let persons = &bundle.header.persons;
         let Some(new) = rename else {
             return Ok(Self {
@@ -263,7 +282,7 @@ impl Content {
                 found: persons.len(),
             });
         };
-        let renamed = Renamed::make(bundle, &person.name, new)?;
+        let renamed = Renamed::make(bundle, &person.name, new, keys)?;
         let entry = PersonEntry {
             name: new.clone(),
             person: renamed.now(person.person),
@@ -339,12 +358,18 @@ struct Renamed {
 }
 
 impl Renamed {
-    fn make(bundle: &Bundle, old: &PersonName, new: &PersonName) -> Result<Self> {
+    fn make(bundle: &Bundle, old: &PersonName, new: &PersonName, keys: &Keys) -> Result<Self> {
         let mut renamed = Self {
             records: BTreeMap::new(),
             hashes: BTreeMap::new(),
         };
-        for hash in parents_first(&bundle.records) {
+        let is_consent =
+            |hash: &ContentHash| matches!(bundle.records.get(hash), Some((Record::Consent(_), _)));
+        // Decoder states name consents, though they do not need them.
+        let (consents, others): (Vec<_>, Vec<_>) = parents_first(&bundle.records)
+            .into_iter()
+            .partition(is_consent);
+        for hash in consents.into_iter().chain(others) {
             let Some((record, bytes)) = bundle.records.get(&hash) else {
                 continue;
             };
@@ -352,12 +377,16 @@ impl Renamed {
                 Record::DecoderState(mut r) if r.person == *old => {
                     r.person = new.clone();
                     r.parent = r.parent.map(|parent| renamed.now(parent));
+                    r.consent = r.consent.map(|consent| renamed.now(consent));
                     Record::DecoderState(r)
                 }
                 Record::Consent(mut r) if r.person == *old => {
                     r.person = new.clone();
                     r.original = Some(hash);
-                    Record::Consent(r)
+                    // Under another name the signature does not hold any more: this library
+                    // answers for it, and names who signed before.
+                    r.original_key = r.signed.take().map(|signed| signed.key);
+                    Record::Consent(r.signed_with(keys)?)
                 }
                 Record::Person(mut r) if r.name == *old => {
                     r.name = new.clone();

@@ -92,6 +92,7 @@ fn persons_come_with_consent_and_go() {
         },
         entered_by: "Carla".into(),
         note: "until 2027".into(),
+        terms: Terms::default(),
     };
     let carla = name("carla");
     let stored = writer(&library).add_person(&carla, evidence, NOW).unwrap();
@@ -99,15 +100,15 @@ fn persons_come_with_consent_and_go() {
         panic!("{stored:?}");
     };
     assert_eq!(library.get_object(object).unwrap(), b"I agree");
-    let consented = library.consent_of(&carla).unwrap();
-    assert_eq!(consented.person(), &carla);
-    assert_eq!(consented.record(), stored.hash);
-    assert_eq!(consented.basis().to_string(), "file signed.pdf");
+    let consented = library.consent_on_record(&carla).unwrap();
+    assert_eq!(consented.record.person, carla);
+    assert_eq!(consented.hash, stored.hash);
+    assert_eq!(consented.record.basis.to_string(), "file signed.pdf");
     let names: Vec<String> = library
         .persons()
         .unwrap()
         .iter()
-        .map(|p| format!("{} {}", p.name, p.consent.as_ref().unwrap()))
+        .map(|p| format!("{} {}", p.name, p.consent.as_ref().unwrap().basis))
         .collect();
     assert_eq!(
         names,
@@ -119,9 +120,9 @@ fn persons_come_with_consent_and_go() {
     };
     assert_eq!(detail.consent.unwrap().record.note, "until 2027");
 
-    let report = writer(&library).remove_person(&carla).unwrap();
+    let report = writer(&library).remove_person(&carla, NOW).unwrap();
     assert_eq!(report.kept_consent, Some(stored.hash));
-    let gone = library.consent_of(&carla).unwrap_err();
+    let gone = library.consent_on_record(&carla).unwrap_err();
     assert!(matches!(gone, Error::NoSuchPerson { .. }), "{gone}");
     assert!(gone.to_string().contains("anna, ben"), "{gone}");
     assert_eq!(
@@ -134,7 +135,7 @@ fn persons_come_with_consent_and_go() {
     writer(&library)
         .add_person(&carla, synthetic(), NOW)
         .unwrap();
-    library.consent_of(&carla).unwrap();
+    library.consent_on_record(&carla).unwrap();
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn a_person_without_consent_is_refused_and_can_be_given_one() {
             None => std::fs::remove_file(&path).unwrap(),
             Some(text) => std::fs::write(&path, text).unwrap(),
         }
-        let error = library.consent_of(&anna).unwrap_err();
+        let error = library.consent_on_record(&anna).unwrap_err();
         if damage.is_none() {
             assert!(matches!(error, Error::NoConsent { .. }), "{error}");
             assert!(error.hint().unwrap().contains("person add anna --consent"));
@@ -180,7 +181,7 @@ fn a_person_without_consent_is_refused_and_can_be_given_one() {
         writer(&library)
             .add_person(&anna, synthetic(), NOW)
             .unwrap();
-        library.consent_of(&anna).unwrap();
+        library.consent_on_record(&anna).unwrap();
     }
 }
 
@@ -189,7 +190,7 @@ fn another_persons_consent_is_none() {
     let (_dir, library) = with_persons(&["anna", "ben"]);
     let refs = library.root().join("refs/persons");
     std::fs::copy(refs.join("anna/consent"), refs.join("ben/consent")).unwrap();
-    let error = library.consent_of(&name("ben")).unwrap_err();
+    let error = library.consent_on_record(&name("ben")).unwrap_err();
     assert!(matches!(error, Error::DamagedRef { .. }), "{error}");
     assert!(!verify(&library).is_sound());
 }

@@ -173,7 +173,7 @@ fn foreign_records_do_not_come_in() {
         let (head, tail) = rest.split_at(before as usize);
         refused(&to, &forged(&header, &[head, bytes, tail].concat()), why);
     };
-    let of_ben = from.consent_of(&name("ben")).unwrap().record();
+    let of_ben = from.consent_on_record(&name("ben")).unwrap().hash;
     smuggle(
         &std::fs::read(from.layout.record(&of_ben)).unwrap(),
         "does not belong",

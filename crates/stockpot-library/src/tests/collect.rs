@@ -166,7 +166,7 @@ fn what_is_current_or_young_stays_whatever_is_asked() {
 #[test]
 fn who_was_taken_out_keeps_only_what_is_young() {
     let (_dir, library) = with_runs(&["anna", "ben"], 2);
-    writer(&library).remove_person(&name("ben")).unwrap();
+    writer(&library).remove_person(&name("ben"), NOW).unwrap();
     assert_eq!(collect(&library, &options(3, 41)).unwrap().objects, 0);
     let report = collect(&library, &options(3, 30)).unwrap();
     assert_eq!(report.states.len(), 2);
@@ -186,7 +186,7 @@ fn objects_that_nothing_names_go_and_evidence_stays() {
     };
     let ben = name("ben");
     writer(&library).add_person(&ben, consent, NOW).unwrap();
-    writer(&library).remove_person(&ben).unwrap();
+    writer(&library).remove_person(&ben, NOW).unwrap();
     let stray = writer(&library)
         .put_object(b"of a commit that died")
         .unwrap();

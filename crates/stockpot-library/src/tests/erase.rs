@@ -121,7 +121,7 @@ fn nothing_of_an_erased_person_is_left() {
 #[test]
 fn who_was_taken_out_can_still_be_erased() {
     let (_dir, library) = with_traces();
-    writer(&library).remove_person(&name("anna")).unwrap();
+    writer(&library).remove_person(&name("anna"), NOW).unwrap();
     writer(&library).erase_person(&name("anna"), NOW).unwrap();
     assert_eq!(
         files_with(&library, "anna"),

@@ -85,7 +85,7 @@ fn a_folder_that_may_not_be_written_can_be_read() {
         return;
     }
     let library = Library::open(library.root()).unwrap();
-    library.consent_of(&name("anna")).unwrap();
+    library.consent_on_record(&name("anna")).unwrap();
     assert_clean(&library);
     let error = library.writer(NOW, Duration::ZERO).unwrap_err();
     assert!(matches!(error, Error::NotAllowed { .. }), "{error}");

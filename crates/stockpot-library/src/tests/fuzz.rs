@@ -24,8 +24,15 @@ fn changed_records_are_read_or_refused() {
         note: "y".into(),
         sharing: Some(crate::Sharing::Allowed),
         original: Some(crate::objects::hash_of(b"b")),
+        agreed_by: Some("w".into()),
+        uses: crate::Allowed::all(),
+        projects: vec!["v".into()],
+        until_secs: Some(2),
+        withdrawn_secs: None,
+        original_key: None,
         created_secs: 1,
         software: "z".into(),
+        signed: None,
     });
     let mut good: Vec<Vec<u8>> = files_below(&library.root().join("records"))
         .iter()

@@ -140,7 +140,7 @@ fn what_must_not_be_committed_is_refused_before_anything_is_stored() {
     let no_json = refuse(&|c| c.settings_json = "{".into());
     assert!(no_json.to_string().contains("not JSON"), "{no_json}");
     let removed = run_of(&library, &["ben"], 3);
-    writer(&library).remove_person(&name("ben")).unwrap();
+    writer(&library).remove_person(&name("ben"), NOW).unwrap();
     let removed = writer(&library).commit_run(removed).unwrap_err();
     assert!(matches!(removed, Error::NoSuchPerson { .. }), "{removed}");
     assert_eq!(files_below(&library.root().join("objects")), stored);

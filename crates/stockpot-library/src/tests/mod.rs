@@ -1,9 +1,11 @@
 //! The tests of the whole library, and the small libraries they work on.
 
+mod audit;
 mod basics;
 mod bundle;
 mod bundle_bytes;
 mod collect;
+mod consent;
 mod crash;
 mod damage;
 mod erase;
@@ -25,7 +27,7 @@ use tempfile::TempDir;
 use crate::disk::Disk;
 use crate::{
     Consent, ConsentSource, DecoderForm, EncoderChoice, InitOptions, Library, Metrics, NewDecoder,
-    NewState, RunCommit, VerifyReport, Writer,
+    NewState, Purpose, RunCommit, Terms, Use, VerifyReport, Writer,
 };
 
 /// 2026-01-01 00:00:00 UTC.
@@ -65,11 +67,17 @@ pub(crate) fn writer(library: &Library) -> Writer<'_> {
     library.writer(NOW, Duration::from_secs(10)).unwrap()
 }
 
+/// A use that names no project, at the time of the tests.
+pub(crate) fn to(what: Use) -> Purpose {
+    Purpose::of(what, NOW)
+}
+
 pub(crate) fn synthetic() -> Consent {
     Consent {
         source: ConsentSource::Synthetic,
         entered_by: "the tests".into(),
         note: String::new(),
+        terms: Terms::default(),
     }
 }
 
@@ -87,7 +95,9 @@ pub(crate) fn run_of(library: &Library, persons: &[&str], mark: u64) -> RunCommi
     let decoders = persons
         .iter()
         .map(|person| NewDecoder {
-            consent: library.consent_of(person).unwrap(),
+            consent: library
+                .consent_for(person, &Purpose::of(Use::Train, NOW))
+                .unwrap(),
             stitched_from: None,
             form: DecoderForm::Full,
             state: state(person.as_str(), expected.decoders[person]),

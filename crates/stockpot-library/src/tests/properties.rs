@@ -64,6 +64,7 @@ fn record() -> impl Strategy<Value = Record> {
                 encoder_state,
                 parent: e.parent,
                 stitched_from: lite.then_some(encoder_state),
+                consent: lite.then_some(e.object),
                 form: if lite {
                     DecoderForm::Lite
                 } else {

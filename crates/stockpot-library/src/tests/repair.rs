@@ -85,7 +85,7 @@ fn any_one_damaged_file_is_mended_or_told() {
                 .unwrap()
                 .into_iter()
                 .map(|p| p.name)
-                .filter(|p| broken.consent_of(p).is_ok())
+                .filter(|p| broken.consent_on_record(p).is_ok())
                 .collect();
             let able: Vec<&str> = able.iter().map(PersonName::as_str).collect();
             assert!(!able.is_empty(), "{what}");

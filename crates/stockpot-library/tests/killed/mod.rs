@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use stockpot_core::{CancelToken, Progress, Rng};
 use stockpot_library::{
-    Consent, ConsentSource, Error, GcOptions, ImportOptions, InitOptions, Library, Selection,
+    Consent, ConsentSource, Error, GcOptions, ImportOptions, InitOptions, Library, Purpose,
+    Selection, Terms, Use,
 };
 
 use super::{check, commit_one, names};
@@ -23,6 +24,10 @@ const KILLS: &str = "STOCKPOT_TEST_KILLS";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn quiet(_: Progress) {}
+
+fn share(now_secs: u64) -> Purpose {
+    Purpose::of(Use::Share, now_secs)
+}
 
 fn start(test: &str, variable: &str, dir: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
@@ -41,6 +46,7 @@ fn fresh(dir: &Path) -> Library {
             source: ConsentSource::Synthetic,
             entered_by: "the tests".into(),
             note: String::new(),
+            terms: Terms::default(),
         };
         let writer = library.writer(0, PATIENCE).unwrap();
         writer.add_person(&person, consent, 0).unwrap();
@@ -64,7 +70,7 @@ fn work(dir: &Path) {
             std::fs::remove_file(&file).unwrap();
         }
         library
-            .export(&Selection::All, &file, mark, &quiet, &cancel)
+            .export(&Selection::All, &file, &share(mark), &quiet, &cancel)
             .unwrap();
         at("import");
         let options = ImportOptions {
@@ -104,7 +110,9 @@ fn kills_at_any_time_harm_nothing() {
     let whom = Selection::Person(names()[0].clone());
     let bundle = dir.join("guest.bundle");
     let cancel = CancelToken::new();
-    guests.export(&whom, &bundle, 0, &quiet, &cancel).unwrap();
+    guests
+        .export(&whom, &bundle, &share(0), &quiet, &cancel)
+        .unwrap();
     let stock = dir.join("stock");
     commit_one(&fresh(&stock), 1);
     let mut rng = Rng::stream(2, "kill", 0);
