@@ -11,7 +11,7 @@ use crate::{cargo, output_of};
 
 /// Our crates, each with those of ours that it may use. A new crate needs a row here and a reason
 /// in `ARCHITECTURE.md`.
-const OURS: [(&str, &[&str]); 15] = [
+const OURS: [(&str, &[&str]); 16] = [
     ("stockpot-core", &[]),
     ("stockpot-media", &["stockpot-core"]),
     ("stockpot-kernels", &["stockpot-core"]),
@@ -25,6 +25,7 @@ const OURS: [(&str, &[&str]); 15] = [
     ("stockpot-library", &["stockpot-core"]),
     ("stockpot-convert", &["stockpot-core"]),
     ("stockpot-mark", &["stockpot-core"]),
+    ("stockpot-provenance", &["stockpot-core"]),
     ("stockpot-synth", &["stockpot-core"]),
     (
         "stockpot-jobs",
@@ -38,6 +39,8 @@ const OURS: [(&str, &[&str]); 15] = [
             "stockpot-train",
             "stockpot-library",
             "stockpot-convert",
+            "stockpot-provenance",
+            "stockpot-mark",
         ],
     ),
     (
@@ -52,6 +55,8 @@ const OURS: [(&str, &[&str]); 15] = [
             "stockpot-train",
             "stockpot-library",
             "stockpot-convert",
+            "stockpot-provenance",
+            "stockpot-mark",
             "stockpot-synth",
             "stockpot-jobs",
         ],
@@ -69,6 +74,7 @@ const GENERAL: [&str; 5] = ["rayon", "serde", "serde_json", "tempfile", "thiserr
 /// Every other outside dependency with the crates that are its home.
 const HOMES: [(&str, &[&str]); 16] = [
     ("blake3", &["stockpot-library", "stockpot-train"]),
+    ("c2pa", &["stockpot-provenance"]),
     ("clap", &["stockpot-cli"]),
     ("ctrlc", &["stockpot-cli"]),
     ("ed25519-dalek", &["stockpot-library"]),
@@ -79,6 +85,7 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("image", &["stockpot-core"]),
     ("indicatif", &["stockpot-cli"]),
     ("memmap2", &["stockpot-faceset"]),
+    ("rcgen", &["stockpot-provenance"]),
     ("rustix", &["stockpot-library"]),
     ("safetensors", &["stockpot-model"]),
     ("sha2", &["stockpot-faces"]),

@@ -1,10 +1,12 @@
 //! Chores of the repository. `cargo xtask ci` runs all that CI runs, cheapest first;
-//! [`deps`] guards which crate may use which, [`tidy`] looks at every tracked file.
+//! [`deps`] guards which crate may use which, [`tidy`] looks at every tracked file, [`sealed`] at who
+//! may name one on a user's disk.
 //!
 //! Knows nothing of our own crates: it must build in seconds and work while they do not compile.
 
 mod ci;
 mod deps;
+mod sealed;
 mod tidy;
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::output_of;
+use crate::{output_of, sealed};
 
 /// Longest Rust file, in lines. Past about 600 one looks for the seam; this is where it must be
 /// found.
@@ -43,7 +43,10 @@ pub(crate) fn check(root: &Path) -> Result<(), Vec<String>> {
         match std::fs::read(&path) {
             // Pictures and the like are not text and are not looked into.
             Ok(bytes) => match std::str::from_utf8(&bytes) {
-                Ok(text) if !text.contains('\0') => faults.extend(faults_in(name, text)),
+                Ok(text) if !text.contains('\0') => {
+                    faults.extend(faults_in(name, text));
+                    faults.extend(sealed::faults_in(name, text));
+                }
                 _ => {}
             },
             Err(e) => faults.push(format!("Cannot read a tracked file: {e}: {name}")),

@@ -50,6 +50,16 @@ pub(crate) struct Global {
     /// Where the face models are [default: stockpot/models in your data folder]
     #[arg(long, global = true, value_name = "DIR", env = environment::MODELS)]
     pub(crate) models: Option<PathBuf>,
+    /// Where the certificate and key are that outputs are signed with, made at first use [default:
+    /// stockpot/identity in your data folder]
+    #[arg(long, global = true, value_name = "DIR", env = environment::IDENTITY)]
+    pub(crate) identity: Option<PathBuf>,
+    /// Sign with this certificate instead: PEM, those above it behind it
+    #[arg(long, global = true, value_name = "PEM", requires = "key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The key of --certificate: PEM, not encrypted
+    #[arg(long, global = true, value_name = "PEM", requires = "certificate")]
+    pub(crate) key: Option<PathBuf>,
     /// Seed of every random choice; the same seed gives the same result again
     #[arg(long, global = true, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) seed: u64,
@@ -88,6 +98,11 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Draw a person's face into a video or picture
     Swap(SwapArgs),
+    /// What a file says of itself: who made it, whose face was drawn where, and whether it is whole
+    ///
+    /// The exit status tells: 0 if every file is whole, 1 if one is broken or cannot be read, 3 if
+    /// none is broken but one says nothing.
+    Inspect(InspectArgs),
     /// Measure how good training and swapping are, on people who do not exist
     Eval(EvalArgs),
     /// Measure how fast this machine could be at most, and how near stockpot comes to that
@@ -330,6 +345,13 @@ pub(crate) struct SwapArgs {
     /// How much the face is sharpened, 0 to 2 [default: 0]
     #[arg(long, value_name = "AMOUNT", help_heading = "Blending")]
     pub(crate) sharpen: Option<f32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Videos and pictures, and folders of them
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// What limits a pasted face.

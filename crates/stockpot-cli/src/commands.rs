@@ -3,6 +3,7 @@
 //! Start with [`run`]; there is one arm per command and no decision about the work itself.
 
 mod compat;
+mod inspect;
 mod library;
 mod person;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 use stockpot_core::CancelToken;
 use stockpot_eval::bench::{self, Effort};
 use stockpot_eval::{clips, demo, speed, stock, video};
+use stockpot_jobs::context::OwnCertificate;
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
@@ -42,6 +44,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
         Command::Faces(command) => faces(&session, command),
         Command::Train(args) => train(&session, args),
         Command::Swap(args) => swap(&session, args),
+        Command::Inspect(args) => inspect::run(&session, args),
         Command::Eval(args) => eval(&session, args),
         Command::Bench(args) => bench_speed(&session, args),
         Command::Demo(args) => demo(&session, args),
@@ -101,6 +104,24 @@ fn context(cli: &Cli, progress: Arc<Reporter>, console: &Console) -> Result<Cont
                 .with_hint(format!("say `--models DIR` or set {}", environment::MODELS))
         })?,
     };
+    let identity_dir = match &cli.global.identity {
+        Some(dir) => dir.clone(),
+        None => environment::default_identity_dir().ok_or_else(|| {
+            Failure::usage("No home folder is known, so there is no place for the signing key")
+                .with_hint(format!(
+                    "say `--identity DIR` or set {}",
+                    environment::IDENTITY
+                ))
+        })?,
+    };
+    let own = (&cli.global.certificate, &cli.global.key);
+    let own_certificate = match own {
+        (Some(certificate), Some(key)) => Some(OwnCertificate {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        }),
+        _ => None,
+    };
     let worker_exe = std::env::current_exe().map_err(|e| {
         Failure::failed(format!("The path of this program itself is not known: {e}"))
     })?;
@@ -109,6 +130,8 @@ fn context(cli: &Cli, progress: Arc<Reporter>, console: &Console) -> Result<Cont
     Ok(Context {
         library_dir: cli.global.library.clone(),
         models_dir,
+        identity_dir,
+        own_certificate,
         worker_exe,
         progress,
         cancel,

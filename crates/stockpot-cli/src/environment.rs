@@ -1,7 +1,7 @@
 //! Every environment variable that stockpot looks at, in one place.
 //!
-//! [`LIBRARY`], [`MODELS`] and [`PROJECT`] are read by the argument parser, so that a flag wins over them; the
-//! others are conventions of the system.
+//! [`LIBRARY`], [`MODELS`], [`IDENTITY`] and [`PROJECT`] are read by the argument parser, so that a flag
+//! wins over them; the others are conventions of the system.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,6 +10,8 @@ use std::path::PathBuf;
 pub(crate) const LIBRARY: &str = "STOCKPOT_LIBRARY";
 /// The folder of the face models.
 pub(crate) const MODELS: &str = "STOCKPOT_MODELS";
+/// The folder of the certificate and key that outputs are signed with.
+pub(crate) const IDENTITY: &str = "STOCKPOT_IDENTITY";
 
 /// What the work is done for.
 pub(crate) const PROJECT: &str = "STOCKPOT_PROJECT";
@@ -74,6 +76,12 @@ fn name_of(uid: u32, table: &str) -> Option<String> {
 /// `None` where no home folder is known.
 pub(crate) fn default_models_dir() -> Option<PathBuf> {
     data_dir(&|name| std::env::var_os(name)).map(|dir| dir.join("stockpot").join("models"))
+}
+
+/// Where the certificate and key go unless said otherwise: `stockpot/identity` in the user's data
+/// folder. `None` where no home folder is known.
+pub(crate) fn default_identity_dir() -> Option<PathBuf> {
+    data_dir(&|name| std::env::var_os(name)).map(|dir| dir.join("stockpot").join("identity"))
 }
 
 /// Where things are kept that can be made again: `stockpot` in the user's cache folder. `None` where

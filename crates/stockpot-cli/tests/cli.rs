@@ -14,7 +14,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 /// Every command that can be asked for help.
-const COMMANDS: [&str; 35] = [
+const COMMANDS: [&str; 36] = [
     "init",
     "person",
     "person add",
@@ -29,6 +29,7 @@ const COMMANDS: [&str; 35] = [
     "faces report",
     "train",
     "swap",
+    "inspect",
     "library",
     "library status",
     "library log",

@@ -211,6 +211,8 @@ mod tests {
         Some(Context {
             library_dir: dir.join("stock"),
             models_dir,
+            identity_dir: dir.join("no-identity"),
+            own_certificate: None,
             worker_exe: dir.join("no-worker"),
             progress: Arc::new(|_: Progress| {}),
             cancel: CancelToken::new(),
@@ -260,6 +262,8 @@ mod tests {
         let ctx = Context {
             library_dir: dir.path().join("stock"),
             models_dir: dir.path().join("no-models"),
+            identity_dir: dir.path().join("no-identity"),
+            own_certificate: None,
             worker_exe: dir.path().join("no-worker"),
             progress: Arc::new(|_: Progress| {}),
             cancel: CancelToken::new(),

@@ -14,7 +14,7 @@ use stockpot_core::image::{Gray8, Rgb8, Size};
 use stockpot_core::{Area, FaceLandmarks, PersonName, Progress, Rng};
 use stockpot_jobs::person::ConsentFrom;
 use stockpot_jobs::{Context, JobError, analyse, extract};
-use stockpot_media::{ALL_FRAMES, ClipWriter, FrameRate, OutputSettings, open_direct};
+use stockpot_media::{ALL_FRAMES, ClipWriter, FrameRate, OutputSettings, Written, open_direct};
 use stockpot_model::{Family, Params};
 use stockpot_synth::assets::{Class, HeadData};
 use stockpot_synth::{Drawn, Moment, Performance, Person, Photos, draw};
@@ -424,8 +424,16 @@ pub fn film(
             note: String::new(),
         });
     }
-    writer.finish()?;
+    keep_in_workshop(writer.finish()?)?;
     Ok(drawn)
+}
+
+/// Names a clip of a made-up person inside the temporary folder of a measurement, where it is read
+/// back at once and goes with the folder. It is not sealed: a seal has a number of its own, and the
+/// clips of one seed must be the same bytes every time. What a user gets to see is sealed.
+pub(crate) fn keep_in_workshop(clip: Written) -> Result<(), JobError> {
+    std::fs::rename(clip.part.path(), &clip.target)
+        .map_err(|e| crate::bench::cannot("name the clip", &clip.target, &e))
 }
 
 /// All frames of a video of our own.

@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use stockpot_core::{CancelToken, PersonName, Progress, ProgressSink};
 use stockpot_library::{Consented, Library, Purpose, Use, Used, Writer};
 use stockpot_media::Opener;
+pub use stockpot_provenance::OwnCertificate;
+use stockpot_provenance::{Identity, Sealer};
 
 use crate::error::JobError;
 
@@ -17,6 +19,10 @@ pub struct Context {
     pub library_dir: PathBuf,
     /// Where the face models of others are.
     pub models_dir: PathBuf,
+    /// Where the certificate and key are that outputs are signed with; made at first use.
+    pub identity_dir: PathBuf,
+    /// A certificate of the user's own instead.
+    pub own_certificate: Option<OwnCertificate>,
     /// The program that decodes untrusted files when called with [`crate::MEDIA_WORKER`]: normally
     /// the running program itself.
     pub worker_exe: PathBuf,
@@ -79,6 +85,15 @@ impl Context {
         self.warn(format!(
             "Done, but the library's log of uses lacks it: {reason}"
         ));
+    }
+
+    /// What seals outputs; the identity is made now if there is none.
+    ///
+    /// # Errors
+    /// If the certificate or key cannot be used, or the folder cannot be written.
+    pub fn sealer(&self) -> Result<Sealer, JobError> {
+        let identity = Identity::open(&self.identity_dir, self.own_certificate.as_ref())?;
+        Ok(Sealer::new(identity))
     }
 
     /// Where files nobody vouches for are decoded.

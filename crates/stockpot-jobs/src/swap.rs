@@ -8,7 +8,7 @@ pub use stockpot_convert::{ColourMatch, ConvertSettings, MaskMode};
 use stockpot_convert::{SheetRow, contact_sheet};
 use stockpot_core::space::Crop;
 use stockpot_core::{
-    Affine, Area, ContentHash, FaceLandmarks, Frame, PersonName, Size, face, picture, warp,
+    Affine, Area, ContentHash, FaceLandmarks, Frame, PersonName, Size, face, warp,
 };
 use stockpot_faces::identity::{self, TrackIdentity};
 use stockpot_faces::{Embedding, TrackId};
@@ -16,6 +16,7 @@ use stockpot_faceset::{Faceset, ops};
 use stockpot_library::{Consented, Deed, Library, Use, Used, hash_of_file};
 use stockpot_media::{Extent, OutputSettings, SourceKind, VideoFrame, VideoWriter};
 use stockpot_model::{Family, Network, weights_file};
+use stockpot_provenance::{SealId, Sealer};
 
 use crate::analyse::{self, Analysis, SAME_PERSON, no_face};
 use crate::compat;
@@ -23,7 +24,8 @@ use crate::context::Context;
 use crate::error::JobError;
 use crate::frames::FramesAhead;
 use crate::models::load;
-use crate::sink::Sink;
+use crate::sealing::{Drawn, Words, place_of};
+use crate::sink::{Finished, Seal, Sink};
 use crate::swapper::{GROUP, Pair, Swapper};
 
 /// Cells of a preview sheet.
@@ -77,6 +79,10 @@ pub struct Reply {
     pub swapped_frames: u64,
     /// The decoder state that was used.
     pub decoder: String,
+    /// The number of the seal in the output's content credentials.
+    pub seal: String,
+    /// The file of credentials, where the output's format cannot hold them.
+    pub sidecar: Option<PathBuf>,
     /// Frames per second, both passes.
     pub frames_per_sec: f64,
     /// What is not as in the source.
@@ -93,8 +99,17 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     settings.convert.validate()?;
     let library = ctx.library()?;
     let consents = consents(ctx, &library, settings)?;
-    let (pair, states) = load_pair(ctx, &library, settings)?;
+    let Some(consent) = consents.first() else {
+        return Err(JobError::failed("No consent was asked for: this is a bug"));
+    };
+    let (pair, drawn) = load_pair(ctx, &library, settings, consent)?;
+    let states = States {
+        encoder: drawn.model.encoder,
+        decoder: drawn.model.decoder,
+    };
+    let area = pair.area();
     check_output(ctx, settings)?;
+    let sealer = ctx.sealer()?;
     let models = load(ctx)?;
     let references = references(&library, &settings.wanted)?;
     let range = settings
@@ -103,10 +118,36 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let analysis = analyse::run(ctx, &models, &settings.input, range.clone())?;
     let tracks = choose(ctx, settings, &analysis, &references)?;
     let faces = analysis.by_frame(&tracks);
+    let frame_size = analysis.info.video.size;
+    let places = faces
+        .iter()
+        .filter_map(|(frame, face)| Some((*frame, place_of(face, area, frame_size)?)));
+    let words = Words {
+        seal: SealId::fresh(),
+        drawn,
+        input: settings.input.clone(),
+        pictures: match analysis.info.kind {
+            SourceKind::PictureFolder => stockpot_media::pictures_in(&settings.input)?,
+            SourceKind::Picture | SourceKind::Video => Vec::new(),
+        },
+        frame_size,
+        places: places.collect(),
+        first: range.start,
+    };
+    let seal = Seal { sealer, words };
+    let seal_id = seal.words.seal;
     let mut swapper = Swapper::new(pair, faces, settings.convert.clone())?;
-    let remarks = match settings.preview {
-        Some(count) => preview(ctx, settings, &analysis, &tracks, &mut swapper, count)?,
-        None => convert(ctx, settings, &analysis, range, &mut swapper)?,
+    let finished = match settings.preview {
+        Some(count) => preview(
+            ctx,
+            settings,
+            &analysis,
+            &tracks,
+            &mut swapper,
+            count,
+            &seal,
+        )?,
+        None => convert(ctx, settings, &analysis, range, &mut swapper, seal)?,
     };
     if swapper.bad_values() > 0 {
         ctx.warn("The network gave numbers that are not finite: run `stockpot library verify`");
@@ -118,8 +159,10 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         frames_with_face: analysis.frames_with_face,
         swapped_frames: swapper.swapped(),
         decoder: states.decoder.short(),
+        seal: seal_id.to_string(),
+        sidecar: finished.sidecar,
         frames_per_sec: analysis.frames as f64 / start.elapsed().as_secs_f64().max(1e-9),
-        remarks,
+        remarks: finished.remarks,
     })
 }
 
@@ -195,7 +238,7 @@ fn check_output(ctx: &Context, settings: &Settings) -> Result<(), JobError> {
         SourceKind::Video => {
             // Makes its part files and opens the encoder; dropped, it takes them away again.
             VideoWriter::create(&settings.output, &info, &output_settings(settings), &opener)?;
-            Ok(())
+            Ok(Sealer::check(&settings.output)?)
         }
     }
 }
@@ -226,7 +269,8 @@ fn load_pair(
     ctx: &Context,
     library: &Library,
     settings: &Settings,
-) -> Result<(Pair, States), JobError> {
+    consent: &Consented,
+) -> Result<(Pair, Drawn), JobError> {
     let person = &settings.to;
     let decoder = library.current_decoder(person)?.ok_or_else(|| {
         JobError::failed(format!("`{person}` has no decoder yet"))
@@ -261,13 +305,9 @@ fn load_pair(
         ))
         .with_hint("leave --encoder out"));
     }
-    Ok((
-        Pair::new(&network, area, &encoder, &params),
-        States {
-            encoder: wanted,
-            decoder: decoder.hash,
-        },
-    ))
+    let family = decoder.record.family.clone();
+    let drawn = Drawn::new(library, consent, family, wanted, decoder.hash)?;
+    Ok((Pair::new(&network, area, &encoder, &params), drawn))
 }
 
 /// The training area that a weights file names.
@@ -353,11 +393,12 @@ fn convert(
     analysis: &Analysis,
     range: std::ops::Range<u64>,
     swapper: &mut Swapper<'_>,
-) -> Result<Vec<String>, JobError> {
+    seal: Seal,
+) -> Result<Finished, JobError> {
     let opener = ctx.opener();
     let output = output_settings(settings);
     let mut frames = FramesAhead::open(&opener, &settings.input, range)?;
-    let mut sink = Sink::begin(&settings.output, &analysis.info, &output, &opener)?;
+    let mut sink = Sink::begin(&settings.output, &analysis.info, &output, &opener, seal)?;
     ctx.phase("swap", analysis.frames);
     let mut done = 0;
     loop {
@@ -405,7 +446,8 @@ fn preview(
     tracks: &[TrackId],
     swapper: &mut Swapper<'_>,
     count: u32,
-) -> Result<Vec<String>, JobError> {
+    seal: &Seal,
+) -> Result<Finished, JobError> {
     let faces = analysis.by_frame(tracks);
     let with_face: Vec<u64> = faces.keys().copied().collect();
     let count = (count as usize).min(with_face.len());
@@ -448,8 +490,11 @@ fn preview(
             swapped,
         })
         .collect();
-    picture::save(&contact_sheet(&rows, PREVIEW_CELL)?, &settings.output)?;
-    Ok(Vec::new())
+    let sheet = contact_sheet(&rows, PREVIEW_CELL)?;
+    let statement = seal.words.of_sheet(rows.len(), sheet.size());
+    seal.sealer
+        .seal_picture(&sheet, &settings.output, &statement)?;
+    Ok(Finished::default())
 }
 
 /// The part of the frame around a face, as a preview shows it: the head upright, as wide as a stored

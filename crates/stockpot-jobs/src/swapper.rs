@@ -45,6 +45,11 @@ impl Pair {
         }
     }
 
+    /// The square of the face that is drawn.
+    pub(crate) fn area(&self) -> Area {
+        self.area
+    }
+
     /// Runs up to [`GROUP`] inputs `[R, R, 3]` and hands out RGB and mask of each.
     fn run(&mut self, inputs: &[Vec<f32>]) -> Vec<(Vec<f32>, Vec<f32>)> {
         let pixels = (self.resolution * self.resolution) as usize;

@@ -23,6 +23,8 @@ fn library(dir: &Path, persons: &[&str]) -> Context {
     let ctx = Context {
         library_dir: dir.into(),
         models_dir: dir.join("no-models"),
+        identity_dir: dir.join("no-identity"),
+        own_certificate: None,
         worker_exe: dir.join("no-worker"),
         progress: Arc::new(|_: Progress| {}),
         cancel: CancelToken::new(),

@@ -54,7 +54,7 @@ fn encode(
         frames += 1;
     }
     let written = writer.finish()?;
-    let bytes = std::fs::metadata(&written.path)?.len();
+    let bytes = std::fs::metadata(written.part.path())?.len();
     report(
         &format!("decode and encode {preset:?}, {bytes} bytes"),
         frames,

@@ -1,6 +1,6 @@
 //! A new video out of pictures and sound that we made ourselves: no source stands behind it.
 //!
-//! The same encoder, muxer and careful renaming as [`crate::VideoWriter`], which is told that the
+//! The same encoder, muxer and part files as [`crate::VideoWriter`], which is told that the
 //! other tracks come from a sound file of our own. Start with [`ClipWriter`].
 
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::context::Output;
 use ffmpeg_next::{ChannelLayout, Packet, Rational, codec, encoder, format, frame};
 use stockpot_core::image::{Rgb8, Size};
-use stockpot_core::{ColourTags, TimeBase, Timestamp};
+use stockpot_core::{ColourTags, TimeBase, Timestamp, Unsealed};
 
 use crate::info::{FrameRate, MediaInfo, SourceKind, VideoInfo};
 use crate::mux::{Container, write_error};
-use crate::writer::PartFile;
+use crate::writer::part_file;
 use crate::{
     Error, FramePixels, Opener, Orientation, OutputSettings, VideoFrame, VideoWriter, Written, ffi,
 };
@@ -121,10 +121,10 @@ impl ClipWriter {
         }
     }
 
-    /// Ends the video and gives it its name.
+    /// Ends the video and hands it out without a name.
     ///
     /// # Errors
-    /// [`Error::NoFrames`], [`Error::DiskFull`]; nothing then stands under the final name.
+    /// [`Error::NoFrames`], [`Error::DiskFull`]; nothing then is left of it.
     pub fn finish(self) -> Result<Written, Error> {
         // The file must live until the video is joined with it.
         let _part = self.sound.map(Sound::finish).transpose()?;
@@ -134,7 +134,7 @@ impl ClipWriter {
 
 /// A sound file beside the video, taken away when that is done.
 struct Sound {
-    part: PartFile,
+    part: Unsealed,
     output: Output,
     encoder: encoder::Audio,
     hertz: u32,
@@ -145,7 +145,7 @@ struct Sound {
 
 impl Sound {
     fn create(target: &Path, hertz: u32) -> Result<Self, Error> {
-        let part = PartFile::create(target, ".sound.part")?;
+        let part = part_file(target, ".sound.part")?;
         let path = part.path();
         let refused = |e: ffmpeg::Error| Error::Codec {
             action: "start the encoder aac".into(),
@@ -237,7 +237,7 @@ impl Sound {
     }
 
     /// Gives the whole file back, which is removed when dropped.
-    fn finish(mut self) -> Result<PartFile, Error> {
+    fn finish(mut self) -> Result<Unsealed, Error> {
         let rest = std::mem::take(&mut self.waiting);
         if !rest.is_empty() {
             self.encode(&rest)?;

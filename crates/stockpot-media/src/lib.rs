@@ -37,6 +37,7 @@ pub use error::{Error, Warning};
 pub use frame::{FramePixels, VideoFrame};
 pub use info::{FrameRate, MediaInfo, SourceKind, Track, TrackKind, VideoInfo};
 pub use orientation::Orientation;
+pub use pictures::pictures_in;
 pub use settings::{Extent, OutputCodec, OutputSettings, Preset};
 pub use source::{
     ALL_FRAMES, FrameSource, Opener, open_direct, open_isolated, probe, probe_isolated,

@@ -44,7 +44,7 @@ impl Pictures {
     /// Lists the folder and reads its first good picture.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let (kind, files) = if path.is_dir() {
-            (SourceKind::PictureFolder, list(path)?)
+            (SourceKind::PictureFolder, pictures_in(path)?)
         } else {
             (SourceKind::Picture, vec![path.to_path_buf()])
         };
@@ -166,7 +166,11 @@ fn load(file: &Path) -> Result<Rgb8, String> {
     Ok(picture)
 }
 
-fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The pictures of a folder in the order in which they are frames, from 0.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let io = |e: std::io::Error| Error::io("read", folder, &e);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io)? {

@@ -1,8 +1,8 @@
 //! Frames into a video file, with the source's timing, colour tags, rotation and other tracks.
 //!
 //! Two steps. While frames come, they are encoded into `NAME.video.part` beside the output. At the
-//! end [`crate::mux`] joins that with the source's other tracks into `NAME.part`, which is renamed.
-//! Both part files vanish when the writer is dropped. The price is the encoded video twice on disk
+//! end [`crate::mux`] joins that with the source's other tracks into `NAME.part`, which is handed out
+//! and gets its name where it is sealed. Both part files vanish when they are dropped. The price is the encoded video twice on disk
 //! for a moment; what it buys is that the source is parsed in the worker only, and that a track can
 //! be cut to the frames that were really written.
 //!
@@ -10,14 +10,13 @@
 //! the source's matrix is written, so that the output replaces its source in any edit. Elsewhere
 //! (mkv) the pixels are written upright. Players show the same either way.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::format::context::Output;
 use ffmpeg_next::{Dictionary, Packet, Rational, codec, encoder, format};
-use stockpot_core::{Size, TimeBase};
+use stockpot_core::{Size, TimeBase, Unsealed};
 
 use crate::convert::{self, FromRgb, Trouble};
 use crate::info::{FrameRate, SourceKind};
@@ -34,8 +33,8 @@ const UNKNOWN_RATE: FrameRate = FrameRate { num: 25, den: 1 };
 /// A video being written.
 pub struct VideoWriter {
     target: PathBuf,
-    part: PartFile,
-    video_part: PartFile,
+    part: Unsealed,
+    video_part: Unsealed,
     source: MediaInfo,
     settings: OutputSettings,
     opener: Opener,
@@ -46,11 +45,13 @@ pub struct VideoWriter {
     span: Option<Span>,
 }
 
-/// A video that stands under its final name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A whole video that has no name yet: `stockpot-provenance` gives it one.
+#[derive(Debug)]
 pub struct Written {
-    /// Where.
-    pub path: PathBuf,
+    /// The video, for now.
+    pub part: Unsealed,
+    /// Where it is to stand.
+    pub target: PathBuf,
     /// Frames in it.
     pub frames: u64,
     /// What is not as in the source.
@@ -96,10 +97,16 @@ impl VideoWriter {
         } else {
             Orientation::UPRIGHT
         };
-        let video_part = PartFile::create(path, ".video.part")?;
-        let part = PartFile::create(path, ".part")?;
+        let video_part = part_file(path, ".video.part")?;
+        let part = part_file(path, ".part")?;
         let mut warnings = Vec::new();
-        let encoding = Encoding::open(&video_part.0, source, settings, stored_as, &mut warnings)?;
+        let encoding = Encoding::open(
+            video_part.path(),
+            source,
+            settings,
+            stored_as,
+            &mut warnings,
+        )?;
         Ok(Self {
             target: path.into(),
             part,
@@ -170,11 +177,11 @@ impl VideoWriter {
         }
     }
 
-    /// Ends the video, adds the other tracks, and gives the file its name.
+    /// Ends the video, adds the other tracks, and hands it out without a name.
     ///
     /// # Errors
     /// [`Error::NoFrames`], [`Error::DiskFull`], or what happens when the source is read again.
-    /// Nothing then stands under the final name.
+    /// Nothing then is left of it.
     pub fn finish(self) -> Result<Written, Error> {
         let Self {
             target,
@@ -195,10 +202,10 @@ impl VideoWriter {
         let usual = encoding.usual_ticks;
         encoding.finish()?;
         let plan = Plan {
-            video: video_part.0.clone(),
+            video: video_part.path().to_owned(),
             source: (source.kind == SourceKind::Video).then(|| source.path.clone()),
             source_stream: source.video.stream,
-            output: part.0.clone(),
+            output: part.path().to_owned(),
             container,
             base: source.video.time_base,
             first: span.first,
@@ -210,10 +217,10 @@ impl VideoWriter {
             Opener::Here => mux::run(&plan)?,
             Opener::Worker(program) => isolated::mux(program, &plan)?,
         });
-        part.rename(&target)?;
         drop(video_part);
         Ok(Written {
-            path: target,
+            part,
+            target,
             frames: span.frames,
             warnings,
         })
@@ -480,35 +487,8 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// A file beside the output that is removed unless it is renamed.
-pub(crate) struct PartFile(PathBuf);
-
-impl PartFile {
-    /// Makes the empty file, so that a folder that cannot be written is told in clear words.
-    pub(crate) fn create(target: &Path, suffix: &str) -> Result<Self, Error> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(suffix);
-        let path = PathBuf::from(name);
-        File::create(&path).map_err(|e| Error::io("create", &path, &e))?;
-        Ok(Self(path))
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn rename(self, target: &Path) -> Result<(), Error> {
-        let failed = |action: &str, e: std::io::Error| Error::io(action, target, &e);
-        let file = File::open(&self.0).map_err(|e| failed("write", e))?;
-        file.sync_all().map_err(|e| failed("write", e))?;
-        std::fs::rename(&self.0, target).map_err(|e| failed("rename", e))
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        // After a rename there is nothing to remove; else the error that matters is on its way.
-        let _ = std::fs::remove_file(&self.0);
-    }
+/// A file beside the output that is removed when it is dropped, made now so that a folder that cannot
+/// be written is told in clear words.
+pub(crate) fn part_file(target: &Path, suffix: &str) -> Result<Unsealed, Error> {
+    Unsealed::create(target, suffix).map_err(|e| Error::io("create", target, &e))
 }

@@ -15,5 +15,6 @@ mod bad;
 mod demo;
 mod eval;
 mod resume;
+mod sealed;
 mod tools;
 mod way;

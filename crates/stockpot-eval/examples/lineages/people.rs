@@ -200,6 +200,8 @@ pub(crate) fn library(
     let ctx = Context {
         library_dir: folder.join("stock"),
         models_dir: models.into(),
+        identity_dir: folder.join("identity"),
+        own_certificate: None,
         worker_exe: "no-worker".into(),
         progress: Arc::new(|p: Progress| {
             if let Progress::Warning(text) | Progress::Info(text) = p {

@@ -7,6 +7,7 @@ use stockpot_core::Progress;
 use stockpot_core::image::Size;
 use stockpot_jobs::{Context, JobError};
 use stockpot_media::{ClipWriter, FrameRate, OutputSettings};
+use stockpot_provenance::{Origin, SealId, SourceType, Statement};
 use stockpot_synth::assets::HeadData;
 use stockpot_synth::{Drawn, Moment, Performance, Person, draw};
 
@@ -38,7 +39,7 @@ impl Script {
     }
 }
 
-/// Renders `person` playing `script` into the video `path`, with their voice. What the renderer
+/// Renders `person` playing `script` into the sealed video `path`, with their voice. What the renderer
 /// knows of each frame goes to `keep` in order, with its sound.
 ///
 /// # Errors
@@ -87,6 +88,15 @@ pub(super) fn film(
             note: String::new(),
         });
     }
-    clip.finish()?;
+    let clip = clip.finish()?;
+    let statement = Statement {
+        seal: SealId::fresh(),
+        origin: Origin::Created(Vec::new()),
+        source_type: Some(SourceType::Algorithmic),
+        about: "A person who does not exist, rendered".into(),
+        swaps: Vec::new(),
+        mark: None,
+    };
+    ctx.sealer()?.seal(clip.part, &clip.target, &statement)?;
     Ok(())
 }

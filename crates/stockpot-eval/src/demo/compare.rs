@@ -11,6 +11,7 @@ use stockpot_jobs::analyse::{self, Analysis};
 use stockpot_jobs::{Context, JobError};
 use stockpot_media::{ALL_FRAMES, ClipWriter, FrameRate, OutputSettings};
 use stockpot_model::Family;
+use stockpot_provenance::{Origin, SealId, SourceType, Statement};
 use stockpot_synth::Drawn;
 
 use super::voice::HERTZ;
@@ -87,6 +88,21 @@ pub(super) struct Compared {
     pub(super) stills: Vec<[Vec<u8>; 4]>,
 }
 
+/// The name of the clip that shows all four.
+const SIDE_BY_SIDE: &str = "side-by-side.mp4";
+
+/// What is told of something that shows the swap among other things.
+fn put_together(seen: Vec<PathBuf>, about: &str) -> Statement {
+    Statement {
+        seal: SealId::fresh(),
+        origin: Origin::Created(seen),
+        source_type: Some(SourceType::CompositeWithTrained),
+        about: about.into(),
+        swaps: Vec::new(),
+        mark: None,
+    }
+}
+
 /// Compares, and writes the four clips side by side into `side-by-side.mp4` beside them.
 pub(super) fn run(
     ctx: &Context,
@@ -96,6 +112,7 @@ pub(super) fn run(
     shown: [Vec<Truth>; 2],
     family: Family,
 ) -> Result<Compared, JobError> {
+    let sealer = ctx.sealer()?;
     let seen = analyse::run(ctx, models, &clips[1], ALL_FRAMES)?;
     let played = analyse::run(ctx, models, &clips[0], ALL_FRAMES)?;
     let filmed = identity(&played);
@@ -115,7 +132,7 @@ pub(super) fn run(
         .video
         .frame_rate
         .unwrap_or(FrameRate { num: 25, den: 1 });
-    let mut board = Board::create(&swapped.with_file_name("side-by-side.mp4"), &a, fps)?;
+    let mut board = Board::create(&swapped.with_file_name(SIDE_BY_SIDE), &a, fps)?;
     let (mut swap_scores, mut copy_scores, mut stills) = (Vec::new(), Vec::new(), Vec::new());
     super::phase(ctx, "measure", a.len());
     for (index, ((a, b), made)) in a.iter().zip(&b).zip(&swapped_frames).enumerate() {
@@ -133,14 +150,25 @@ pub(super) fn run(
         let cells = [&a.rgb, made, &b.rgb, &seam];
         board.write(cells, &a.sound)?;
         if (0..STILLS).any(|n| index == (2 * n + 1) * swapped_frames.len() / (2 * STILLS)) {
-            let mut row: [Vec<u8>; 4] = Default::default();
-            for (packed, cell) in row.iter_mut().zip(cells) {
-                *packed = picture::to_jpeg(cell, STILL_QUALITY)?;
-            }
-            stills.push(row);
+            let title = format!("frame {index} of {}", SIDE_BY_SIDE);
+            let told = put_together(
+                vec![swapped.to_owned()],
+                "A frame of a clip in which a trained network drew a face",
+            );
+            let plain = |cell| picture::to_jpeg(cell, STILL_QUALITY);
+            // In a page, and all the same a swap that can be taken out of it.
+            let sealed = sealer.seal_jpeg(made, STILL_QUALITY, &title, &told)?;
+            stills.push([plain(&a.rgb)?, sealed, plain(&b.rgb)?, plain(&seam)?]);
         }
     }
-    board.clip.finish()?;
+    let clip = board.clip.finish()?;
+    let parts = vec![clips[0].clone(), swapped.to_owned(), clips[1].clone()];
+    let statement = put_together(
+        parts,
+        "A rendered clip, the same with a face that a trained network drew, the truth and the \
+         difference, side by side",
+    );
+    sealer.seal(clip.part, &clip.target, &statement)?;
     let perfect = perfect(&played, &seen, [&a, &b], family)?;
     let (swap, copy) = (measure::mean(&swap_scores), measure::mean(&copy_scores));
     let distance = |one: &Option<Embedding>| {

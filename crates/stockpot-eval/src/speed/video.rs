@@ -20,7 +20,7 @@ use stockpot_synth::{Person, draw};
 use super::steps::Feeding;
 use super::{Plan, Sample, Watch};
 use crate::bench::{Effort, World};
-use crate::sets::{Group, Use, moments};
+use crate::sets::{Group, Use, keep_in_workshop, moments};
 use crate::trained;
 
 /// A frame, and the square of it that shows the person.
@@ -164,8 +164,7 @@ fn film(world: &World, number: u64, frames: u32, path: &Path) -> Result<(), JobE
             .map_err(|e| JobError::failed(format!("A frame cannot be made: {e}")))?;
         writer.write(frame)?;
     }
-    writer.finish()?;
-    Ok(())
+    keep_in_workshop(writer.finish()?)
 }
 
 /// Batches of both persons made by one worker, by the core time that they take.

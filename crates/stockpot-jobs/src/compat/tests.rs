@@ -181,6 +181,8 @@ fn library(dir: &Path, persons: &[&str]) -> (Context, Heard) {
     let ctx = Context {
         library_dir: dir.join("stock"),
         models_dir: dir.join("no-models"),
+        identity_dir: dir.join("no-identity"),
+        own_certificate: None,
         worker_exe: dir.join("no-worker"),
         progress: Arc::new(move |p: Progress| {
             if let Progress::Warning(text) | Progress::Info(text) = p {

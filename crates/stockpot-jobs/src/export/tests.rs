@@ -18,6 +18,8 @@ fn library(home: &Path) -> Context {
     let ctx = Context {
         library_dir: home.join("stock"),
         models_dir: home.join("no-models"),
+        identity_dir: home.join("no-identity"),
+        own_certificate: None,
         worker_exe: home.join("no-worker"),
         progress: Arc::new(|_: Progress| {}),
         cancel: CancelToken::new(),

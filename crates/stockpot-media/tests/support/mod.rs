@@ -211,5 +211,8 @@ pub(crate) fn try_convert(
     while let Some(frame) = source.next_frame()? {
         writer.write(frame)?;
     }
-    writer.finish()
+    let written = writer.finish()?;
+    // Only here: the program names its outputs where they are sealed.
+    std::fs::rename(written.part.path(), &written.target).unwrap();
+    Ok(written)
 }

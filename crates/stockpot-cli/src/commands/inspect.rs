@@ -1,0 +1,231 @@
+//! `inspect`: the words for what a file says of itself.
+//!
+//! The reports come from the job; which standard's code means what to a person stands here. Start
+//! with [`run`]; [`text`] words a reply.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use stockpot_jobs::inspect::{self, ActionNote, Fault, Holder, Known, Reply, Report, Verdict};
+
+use super::Session;
+use crate::args::InspectArgs;
+use crate::failure::Failure;
+
+/// Exit status if a file is broken, as for any job that failed.
+const BROKEN: u8 = 1;
+/// Exit status if no file is broken and one says nothing. 2 is for wrong arguments.
+const NOTHING: u8 = 3;
+/// Of a folder with more files than this only a summary is told, and the files that are not whole.
+const MOST_TOLD_WHOLE: usize = 8;
+/// Stretches of a face that are told.
+const MOST_STRETCHES: usize = 6;
+
+/// Inspects, prints, and says by the exit status what was found.
+pub(super) fn run(session: &Session<'_>, args: InspectArgs) -> Result<ExitCode, Failure> {
+    let settings = inspect::Settings { files: args.files };
+    let reply = inspect::run(&session.ctx, &settings);
+    session.reporter.finish();
+    let reply = reply?;
+    session.console.result_as(&reply, &text(&reply))?;
+    Ok(match reply.verdict {
+        Verdict::Whole => ExitCode::SUCCESS,
+        Verdict::Broken => ExitCode::from(BROKEN),
+        Verdict::None => ExitCode::from(NOTHING),
+    })
+}
+
+/// A reply in words.
+fn text(reply: &Reply) -> String {
+    let mut out = String::new();
+    let many = reply.files.len() > MOST_TOLD_WHOLE;
+    for (n, report) in reply.files.iter().enumerate() {
+        if many && n > 0 && report.verdict == Verdict::Whole {
+            continue;
+        }
+        if n > 0 {
+            out.push('\n');
+        }
+        file(&mut out, report);
+    }
+    if reply.files.len() > 1 {
+        let count = |wanted| reply.files.iter().filter(|r| r.verdict == wanted).count();
+        line(
+            &mut out,
+            &format!(
+                "\n{} files: {} whole, {} broken, {} without credentials",
+                reply.files.len(),
+                count(Verdict::Whole),
+                count(Verdict::Broken),
+                count(Verdict::None)
+            ),
+        );
+    }
+    out
+}
+
+fn file(out: &mut String, report: &Report) {
+    line(out, &report.file.display().to_string());
+    line(out, &format!("  {}", verdict(report)));
+    for fault in &report.faults {
+        line(out, &format!("  - {}", words_for(fault)));
+    }
+    if let Some(address) = &report.elsewhere {
+        line(
+            out,
+            &format!("  It says that its credentials are at {address}; they were not fetched"),
+        );
+    }
+    let Some(credentials) = &report.credentials else {
+        return;
+    };
+    let mut pair = |name: &str, value: &str| line(out, &format!("  {name:<12} {value}"));
+    if let Some(signer) = &credentials.signer {
+        let name = signer.name.as_deref().unwrap_or("nobody named");
+        let known = match signer.known {
+            Known::Own => "the identity of this machine",
+            Known::Listed => "an authority that you trust vouches for them",
+            Known::Unknown => "not known here: the name is only what they call themselves",
+        };
+        pair("signed by", &format!("{name} ({known})"));
+        pair(
+            "time",
+            signer.time.as_deref().unwrap_or("not attested by anybody"),
+        );
+    }
+    if let Some(software) = &credentials.software {
+        pair("made with", software);
+    }
+    for action in &credentials.actions {
+        pair("done", &done(action));
+    }
+    for ingredient in &credentials.ingredients {
+        let title = ingredient.title.as_deref().unwrap_or("without a name");
+        let own = match ingredient.verdict {
+            Verdict::Whole => "its own credentials were whole and are kept",
+            Verdict::Broken => "its own credentials were broken",
+            Verdict::None => "it had no credentials",
+        };
+        pair("made from", &format!("{title} ({own})"));
+    }
+    let Some(note) = &credentials.swap else {
+        return;
+    };
+    pair("seal", &note.seal.to_string());
+    if let Some(mark) = &note.mark {
+        pair("mark", &format!("says that it carries one ({mark})"));
+    }
+    for swap in &note.swaps {
+        pair(
+            "model",
+            &format!(
+                "{}, decoder state {}, encoder state {}",
+                swap.model.family,
+                swap.model.decoder.short(),
+                swap.model.encoder.short()
+            ),
+        );
+        pair(
+            "consent",
+            &format!("record {} ({})", swap.consent.short(), basis(swap.basis)),
+        );
+        let frames: u64 = swap
+            .faces
+            .iter()
+            .map(|s| s.last.saturating_sub(s.first).saturating_add(1))
+            .fold(0, u64::saturating_add);
+        pair(
+            "faces",
+            &format!("drawn in {frames} frames, {} stretches", swap.faces.len()),
+        );
+        for s in swap.faces.iter().take(MOST_STRETCHES) {
+            let p = s.place;
+            pair(
+                "",
+                &format!(
+                    "frames {}-{}: {} x {} px at {}, {}",
+                    s.first, s.last, p.width, p.height, p.x, p.y
+                ),
+            );
+        }
+        if swap.faces.len() > MOST_STRETCHES {
+            pair("", "(--json has them all)");
+        }
+    }
+}
+
+fn verdict(report: &Report) -> &'static str {
+    match (report.verdict, report.holder) {
+        (Verdict::Whole, Some(Holder::Beside)) => {
+            "whole: as it was signed, by the file of credentials beside it"
+        }
+        (Verdict::Whole, _) => "whole: as it was signed",
+        (Verdict::Broken, _) => "BROKEN: do not believe what it says",
+        (Verdict::None, _) => "says nothing of itself: no content credentials",
+    }
+}
+
+fn basis(basis: inspect::Basis) -> &'static str {
+    match basis {
+        inspect::Basis::OwnFace => "the maker's own face",
+        inspect::Basis::Synthetic => "nobody real",
+        inspect::Basis::File => "a document",
+    }
+}
+
+fn done(action: &ActionNote) -> String {
+    let what = match action.action.as_str() {
+        "c2pa.opened" => "opened",
+        "c2pa.edited" => "changed",
+        "c2pa.created" => "created",
+        "c2pa.placed" => "put together",
+        "c2pa.watermarked.bound" => "marked invisibly",
+        other => other,
+    };
+    let kind = action.source_type.as_deref().map(|kind| match kind {
+        "compositeWithTrainedAlgorithmicMedia" => "partly made by a trained network (AI)",
+        "trainedAlgorithmicMedia" => "made by a trained network (AI)",
+        "algorithmicMedia" => "made by an algorithm, not filmed",
+        "digitalCapture" => "taken by a camera",
+        other => other,
+    });
+    let mut text = what.to_owned();
+    for more in [kind, action.about.as_deref()].into_iter().flatten() {
+        text += ": ";
+        text += more;
+    }
+    text
+}
+
+/// The codes that people meet, of the standard and our own, in words.
+fn words_for(fault: &Fault) -> String {
+    let words = match fault.code.as_str() {
+        "assertion.dataHash.mismatch" | "assertion.bmffHash.mismatch" => {
+            "the file was changed after it was signed"
+        }
+        "stockpot.gaps.mismatch" => "the head of the file was changed after it was signed",
+        "stockpot.frame.mismatch" => "the part that carries the credentials was changed",
+        "assertion.hashedURI.mismatch" => "what it says was changed after it was signed",
+        "claimSignature.mismatch" => "the signature does not fit",
+        "claimSignature.missing" => "there is no signature",
+        "signingCredential.invalid" => "the certificate is not fit for signing",
+        "signingCredential.expired" | "claimSignature.outsideValidity" => {
+            "the certificate had no force when it was signed"
+        }
+        "claim.multiple" | "claim.missing" | "claim.malformed" | "claim.cbor.invalid" => {
+            "what it says cannot be read"
+        }
+        "stockpot.unreadable" => "the file or its credentials cannot be read",
+        "stockpot.no-active-manifest" => "there are credentials, but none that speak for the file",
+        _ => "the credentials do not fit",
+    };
+    match &fault.detail {
+        Some(detail) => format!("{words} ({}: {detail})", fault.code),
+        None => format!("{words} ({})", fault.code),
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing into a text cannot fail.
+    let _ = writeln!(out, "{text}");
+}

@@ -1,0 +1,226 @@
+//! Every output says what it is: whatever a swap, a preview or the demo leaves in a folder is sealed,
+//! and `inspect` tells whole from broken from nothing.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::tools::{Stock, skip};
+
+/// The report on one file.
+fn report(stock: &Stock, file: &str) -> (Option<i32>, Value) {
+    let outcome = stock.run(&format!("inspect {file} --json --quiet"));
+    (outcome.code, outcome.json()["files"][0].clone())
+}
+
+#[test]
+fn nothing_a_swap_leaves_is_unsealed() {
+    let Some((stock, replies)) = Stock::trained() else {
+        return;
+    };
+    stock.ffmpeg("-i a.mp4 -frames:v 1 one.png");
+    stock.ffmpeg("-i a.mp4 -frames:v 1 one.jpg");
+    fs::create_dir(stock.path("many")).unwrap();
+    stock.ffmpeg("-i a.mp4 -frames:v 3 many/%d.png");
+    fs::create_dir(stock.path("out")).unwrap();
+    // Every kind of output there is: container, codec, extent, picture, sequence, sheet.
+    for line in [
+        "a.mp4 -o out/whole.mp4",
+        "a.mp4 -o out/clip.mov --frames 3-8",
+        "a.mp4 -o out/clip.m4v --frames 0-2",
+        "a.mp4 -o out/clip.mkv --frames 0-2",
+        "one.png -o out/one.png",
+        "one.jpg -o out/two.jpg",
+        "many -o out/sequence",
+        "a.mp4 -o out/sheet.png --preview 2",
+        "a.mp4 -o out/sheet.jpeg --preview 2",
+        "many -o out/many.png --preview 2",
+    ] {
+        let reply = stock.ok(&format!("swap {line} --to d"));
+        assert_eq!(reply["seal"].as_str().unwrap().len(), 12, "{line}");
+    }
+    let mut files = stock.list("out");
+    files.retain(|name| name != "sequence");
+    files.extend(
+        stock
+            .list("out/sequence")
+            .iter()
+            .map(|n| format!("sequence/{n}")),
+    );
+    files.sort();
+    assert_eq!(
+        files,
+        [
+            "clip.c2pa",
+            "clip.m4v",
+            "clip.mkv",
+            "clip.mov",
+            "many.png",
+            "one.png",
+            "sequence/000000.png",
+            "sequence/000001.png",
+            "sequence/000002.png",
+            "sheet.jpeg",
+            "sheet.png",
+            "two.jpg",
+            "whole.mp4",
+        ]
+    );
+    let decoder = replies.trained["persons"][1]["decoder"].as_str().unwrap();
+    for name in files.iter().filter(|name| !name.ends_with(".c2pa")) {
+        let (code, report) = report(&stock, &format!("out/{name}"));
+        assert_eq!(code, Some(0), "{name}: {report:#}");
+        assert_eq!(report["verdict"], "whole", "{name}");
+        let credentials = &report["credentials"];
+        assert_eq!(credentials["signer"]["known"], "own", "{name}");
+        let kinds: Vec<&str> = credentials["actions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|a| a["source_type"].as_str())
+            .collect();
+        assert_eq!(kinds, ["compositeWithTrainedAlgorithmicMedia"], "{name}");
+        let swap = &credentials["swap"]["swaps"][0];
+        assert!(
+            swap["model"]["decoder"]
+                .as_str()
+                .unwrap()
+                .starts_with(decoder),
+            "{name}: {swap}"
+        );
+        assert_eq!(swap["basis"], "synthetic", "{name}");
+        let ingredients = credentials["ingredients"].as_array().unwrap();
+        let sheet = ["sheet", "many"].iter().any(|s| name.starts_with(s));
+        match sheet {
+            true => assert!(ingredients.len() <= 1, "{name}"),
+            false => assert_eq!(ingredients[0]["relation"], "parentOf", "{name}"),
+        }
+        assert_eq!(
+            swap["faces"].as_array().unwrap().is_empty(),
+            sheet,
+            "{name}: {swap}"
+        );
+        // Nobody's name goes out.
+        assert!(!credentials.to_string().contains("\"d\""), "{name}");
+    }
+    let (_, whole) = report(&stock, "out/whole.mp4");
+    let faces = &whole["credentials"]["swap"]["swaps"][0]["faces"];
+    let last = faces.as_array().unwrap().last().unwrap();
+    assert_eq!((&faces[0][0], &last[1]), (&0.into(), &49.into()), "{faces}");
+    let (_, clip) = report(&stock, "out/clip.mov");
+    let faces = &clip["credentials"]["swap"]["swaps"][0]["faces"];
+    assert_eq!(
+        (&faces[0][0], &faces[0][1]),
+        (&0.into(), &5.into()),
+        "{faces}"
+    );
+
+    // A folder is inspected as a whole, and its words can be read.
+    let words = stock.run("inspect out/sequence out/whole.mp4 --quiet");
+    assert_eq!(words.code, Some(0));
+    for word in [
+        "4 files: 4 whole",
+        "partly made by a trained network",
+        "nobody real",
+    ] {
+        assert!(words.out.contains(word), "no {word:?} in {}", words.out);
+    }
+}
+
+#[test]
+fn inspect_tells_whole_from_broken_from_nothing() {
+    let Some((stock, _)) = Stock::trained() else {
+        return;
+    };
+    stock.ok("swap a.mp4 --to d -o x.mp4 --frames 0-3");
+    // A swap of a swap keeps what the first one said.
+    stock.ok("swap x.mp4 --to a -o again.mp4");
+    let (code, report) = report(&stock, "again.mp4");
+    assert_eq!(code, Some(0), "{report:#}");
+    let parent = &report["credentials"]["ingredients"][0];
+    assert_eq!(
+        (&parent["title"], &parent["verdict"]),
+        (&"x.mp4".into(), &"whole".into())
+    );
+
+    let mut bytes = fs::read(stock.path("x.mp4")).unwrap();
+    let at = bytes.len() - 9;
+    bytes[at] ^= 4;
+    fs::write(stock.path("changed.mp4"), &bytes).unwrap();
+    assert_eq!(stock.run("inspect changed.mp4").code, Some(1));
+    stock.ffmpeg("-i x.mp4 -c copy stripped.mp4");
+    assert_eq!(stock.run("inspect stripped.mp4").code, Some(3));
+    assert_eq!(stock.run("inspect x.mp4 stripped.mp4").code, Some(3));
+    assert_eq!(
+        stock.run("inspect x.mp4 stripped.mp4 changed.mp4").code,
+        Some(1)
+    );
+    let missing = stock.run("inspect none.mp4");
+    assert_eq!((missing.code, missing.out.as_str()), (Some(1), ""));
+
+    // Elsewhere the signer is a stranger, and the file still whole.
+    let outcome = stock.run("inspect x.mp4 --identity elsewhere");
+    assert_eq!(outcome.code, Some(0));
+    assert!(outcome.out.contains("not known here"), "{}", outcome.out);
+}
+
+#[test]
+fn without_a_key_nothing_is_written() {
+    let Some((stock, _)) = Stock::trained() else {
+        return;
+    };
+    stock.ok("swap a.mp4 --to d -o x.png --preview 1");
+    let own = ".local/share/stockpot/identity/own";
+    let key = fs::read(stock.path(&format!("{own}/key.pem"))).unwrap();
+    fs::write(stock.path(&format!("{own}/key.pem")), "no key").unwrap();
+    fs::create_dir(stock.path("out")).unwrap();
+    for output in ["out/a.mp4", "out/a.mkv"] {
+        stock.fails(
+            &format!("swap a.mp4 --to d -o {output}"),
+            2,
+            &["key", "PEM"],
+        );
+    }
+    assert!(stock.list("out").is_empty(), "{:?}", stock.list("out"));
+    // Brought along, it is used.
+    fs::write(stock.path("mine.pem"), key).unwrap();
+    let open = fs::metadata(stock.path("mine.pem")).unwrap();
+    assert!(open.len() > 0);
+    stock.fails(
+        &format!("swap a.mp4 --to d -o out/a.png --preview 1 --certificate {own}/certificate.pem --key mine.pem"),
+        1,
+        &["read by other users", "chmod 600"],
+    );
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(stock.path("mine.pem"), mode).unwrap();
+    stock.ok(&format!("swap a.mp4 --to d -o out/a.png --preview 1 --certificate {own}/certificate.pem --key mine.pem"));
+    assert_eq!(stock.run("inspect out/a.png").code, Some(0));
+}
+
+#[test]
+fn the_demo_says_what_is_rendered_and_what_is_swapped() {
+    let Some(stock) = Stock::empty() else { return };
+    if !stock.has_heads() {
+        skip("the head data of made-up people is not installed (`stockpot models install`)");
+        return;
+    }
+    stock.ok("demo --tiny --out shown");
+    for (name, kind) in [
+        ("a.mp4", "algorithmicMedia"),
+        ("b-truly.mp4", "algorithmicMedia"),
+        ("a-training.mp4", "algorithmicMedia"),
+        ("b-training.mp4", "algorithmicMedia"),
+        ("a-as-b.mp4", "compositeWithTrainedAlgorithmicMedia"),
+        ("side-by-side.mp4", "compositeWithTrainedAlgorithmicMedia"),
+    ] {
+        let (code, report) = report(&stock, &format!("shown/{name}"));
+        assert_eq!(code, Some(0), "{name}: {report:#}");
+        let actions = report["credentials"]["actions"].as_array().unwrap();
+        assert!(
+            actions.iter().any(|a| a["source_type"] == kind),
+            "{name}: {report:#}"
+        );
+    }
+    let videos = |name: &String| name.ends_with(".mp4") || name.ends_with(".png");
+    assert_eq!(stock.list("shown").iter().filter(|n| videos(n)).count(), 6);
+}
