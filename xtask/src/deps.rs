@@ -72,7 +72,7 @@ const OURS: [(&str, &[&str]); 16] = [
 const GENERAL: [&str; 5] = ["rayon", "serde", "serde_json", "tempfile", "thiserror"];
 
 /// Every other outside dependency with the crates that are its home.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("blake3", &["stockpot-library", "stockpot-train"]),
     ("c2pa", &["stockpot-provenance"]),
     ("clap", &["stockpot-cli"]),

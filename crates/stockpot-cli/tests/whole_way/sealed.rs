@@ -169,14 +169,14 @@ fn without_a_key_nothing_is_written() {
     let Some((stock, _)) = Stock::trained() else {
         return;
     };
-    stock.ok("swap a.mp4 --to d -o x.png --preview 1");
-    let own = ".local/share/stockpot/identity/own";
+    stock.ok("swap a.mp4 --to d -o x.png --preview 1 --identity id");
+    let own = "id/own";
     let key = fs::read(stock.path(&format!("{own}/key.pem"))).unwrap();
     fs::write(stock.path(&format!("{own}/key.pem")), "no key").unwrap();
     fs::create_dir(stock.path("out")).unwrap();
     for output in ["out/a.mp4", "out/a.mkv"] {
         stock.fails(
-            &format!("swap a.mp4 --to d -o {output}"),
+            &format!("swap a.mp4 --to d -o {output} --identity id"),
             2,
             &["key", "PEM"],
         );
@@ -194,7 +194,7 @@ fn without_a_key_nothing_is_written() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(stock.path("mine.pem"), mode).unwrap();
     stock.ok(&format!("swap a.mp4 --to d -o out/a.png --preview 1 --certificate {own}/certificate.pem --key mine.pem"));
-    assert_eq!(stock.run("inspect out/a.png").code, Some(0));
+    assert_eq!(stock.run("inspect out/a.png --identity id").code, Some(0));
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub(crate) const QUICK: &str =
 /// A folder of its own with two clips, `a.mp4` and `d.mp4`, and usually a library `stock`.
 pub(crate) struct Stock {
     dir: TempDir,
+    /// The user's, where the signing key goes.
+    home: TempDir,
     models: PathBuf,
 }
 
@@ -54,11 +56,11 @@ impl Stock {
                 return None;
             }
         };
-        let dir = TempDir::new_in(scratch()).unwrap();
+        let [dir, home] = [(); 2].map(|()| TempDir::new_in(scratch()).unwrap());
         for (clip, name) in [("person_a.mp4", "a.mp4"), ("person_d.mp4", "d.mp4")] {
             fs::copy(testdata().join(clip), dir.path().join(name)).unwrap();
         }
-        Some(Self { dir, models })
+        Some(Self { dir, home, models })
     }
 
     /// With a copy of the library that is trained once for all tests.
@@ -92,7 +94,7 @@ impl Stock {
             .args(line.split_whitespace())
             .current_dir(self.dir.path())
             .env_clear()
-            .env("HOME", self.dir.path())
+            .env("HOME", self.home.path())
             .env("USER", "tester")
             .env("STOCKPOT_MODELS", &self.models);
         command
