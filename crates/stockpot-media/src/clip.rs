@@ -274,13 +274,15 @@ mod tests {
                 clip.write_sound(&(0..960).map(tone).collect::<Vec<_>>())
                     .unwrap();
             }
-            assert_eq!(clip.finish().unwrap().frames, 30);
-            let info = Opener::Here.probe(&path).unwrap();
+            let written = clip.finish().unwrap();
+            assert_eq!(written.frames, 30);
+            let made = written.part.path();
+            let info = Opener::Here.probe(made).unwrap();
             assert_eq!(info.video.size, size);
             assert_eq!(info.video.colour.matrix, 1);
             assert_eq!(info.tracks.len(), usize::from(hertz.is_some()));
             assert!(info.tracks.iter().all(|t| t.kind == TrackKind::Audio));
-            let frames = Opener::Here.open(&path, ALL_FRAMES).unwrap();
+            let frames = Opener::Here.open(made, ALL_FRAMES).unwrap();
             let frames: Vec<VideoFrame> = frames.map(Result::unwrap).collect();
             assert_eq!(frames.len(), 30);
             let FramePixels::Rgb8(last) = &frames[29].pixels else {
