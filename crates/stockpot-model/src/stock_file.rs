@@ -169,10 +169,7 @@ impl Reading<'_> {
             self.problems.push(problem);
             return Vec::new();
         }
-        let pairs = view.data().as_chunks::<2>().0.iter();
-        let values: Vec<f32> = pairs
-            .map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16))
-            .collect();
+        let values = from_bf16(view.data());
         if values.iter().any(|v| !v.is_finite()) {
             let problem = format!("`{name}` holds numbers that are not finite");
             self.problems.push(problem);
@@ -181,8 +178,16 @@ impl Reading<'_> {
     }
 }
 
+/// The numbers of these bytes.
+pub(crate) fn from_bf16(bytes: &[u8]) -> Vec<f32> {
+    let pairs = bytes.as_chunks::<2>().0.iter();
+    pairs
+        .map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16))
+        .collect()
+}
+
 /// Rounded to nearest, ties to even.
-fn to_bf16(values: &[f32]) -> Vec<u8> {
+pub(crate) fn to_bf16(values: &[f32]) -> Vec<u8> {
     let round = |v: &f32| {
         let bits = v.to_bits();
         let odd = (bits >> 16) & 1;
