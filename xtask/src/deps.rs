@@ -79,7 +79,10 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("ctrlc", &["stockpot-cli"]),
     ("ed25519-dalek", &["stockpot-library"]),
     ("ffmpeg-next", &["stockpot-media"]),
-    ("flate2", &["stockpot-faces", "stockpot-synth"]),
+    (
+        "flate2",
+        &["stockpot-faces", "stockpot-model", "stockpot-synth"],
+    ),
     ("getrandom", &["stockpot-library"]),
     ("hdf5-pure", &["stockpot-library"]),
     ("image", &["stockpot-core"]),

@@ -214,9 +214,13 @@ pub(crate) struct TrainArgs {
     /// Stop after this many steps
     #[arg(long, value_name = "N", conflicts_with = "minutes", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: Option<u64>,
-    /// Stop after this many minutes [default: 30, unless --steps is given]
+    /// Stop after this many minutes [default: 30, unless --steps or --until is given]
     #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = positive::<f64>)]
     pub(crate) minutes: Option<f64>,
+    /// Stop when twice the steps would lower nobody's held-out loss by 1 %; beside --steps or
+    /// --minutes, at what comes first
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) until: Option<Until>,
     /// The network: comb-s-64, comb-s-96 or comb-s-128 [default: the library's own, at first
     /// comb-s-96]
     #[arg(long, value_name = "PRESET", conflicts_with = "resume")]
@@ -238,6 +242,9 @@ pub(crate) struct TrainArgs {
     /// Go on with a run that was stopped: its id, the name of its folder under `runs`
     #[arg(long, value_name = "RUN", conflicts_with = "names")]
     pub(crate) resume: Option<String>,
+    /// Train although a person's faces look like somebody else's
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) accept_faces: bool,
     /// Leave this as it is: `encoder`, or the decoder of a person, whose faces then take part in
     /// what the encoder learns; may be given several times
     #[arg(long, value_name = "encoder|NAME")]
@@ -246,6 +253,13 @@ pub(crate) struct TrainArgs {
     /// also for a resumed run. A wrong name is answered with the right ones
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, serde_json::Value)>,
+}
+
+/// What ends a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// More steps would hardly bring anything
+    Plateau,
 }
 
 /// The number format of a training.

@@ -21,7 +21,7 @@ use stockpot_jobs::{self as jobs, Context};
 use crate::args::{
     BatchSize, BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
     FacesCommand, Freeze, LegacyArgs, LegacyCommand, ModelsCommand, SpeedArgs, Start, StockCommand,
-    SwapArgs, TrainArgs,
+    SwapArgs, TrainArgs, Until,
 };
 use crate::console::Console;
 use crate::environment;
@@ -188,6 +188,7 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         persons: args.names,
         steps: args.steps,
         minutes: args.minutes,
+        until_plateau: args.until == Some(Until::Plateau),
         preset: args.preset,
         area: args.area.map(Into::into),
         batch: match args.batch {
@@ -197,6 +198,7 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         batch_auto: args.batch == Some(BatchSize::Auto),
         precision: args.precision.map(Into::into),
         from_scratch: args.from == Start::Scratch,
+        accept_faces: args.accept_faces,
         resume,
         more: args.settings.into_iter().chain(frozen).collect(),
     };

@@ -58,7 +58,7 @@ pub struct Settings {
     pub steps: u64,
     /// Faces in a step.
     pub batch: usize,
-    /// A stock to start from, instead of fresh weights.
+    /// A stock to start from, instead of fresh weights; one of another resolution is resized.
     pub from: Option<PathBuf>,
     /// A folder of photographed skins and hair for them; all are drawn by code without.
     pub assets: Option<PathBuf>,
@@ -204,14 +204,7 @@ fn begin(
     };
     let bytes = std::fs::read(path).map_err(|e| cannot("read", path, &e))?;
     let stock = Stock::from_bytes(&bytes)?;
-    if stock.family() != trunk.network().family() {
-        return Err(JobError::usage(format!(
-            "{} is a stock of {}, not of {}",
-            path.display(),
-            stock.family(),
-            trunk.network().family()
-        )));
-    }
+    let stock = stock.resized(trunk.network().family())?;
     // People it does not know yet start from the mean.
     let mut identities = stock.identities.clone();
     let mean = stock.mean_identity();

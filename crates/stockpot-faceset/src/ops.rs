@@ -22,10 +22,42 @@ const CHUNK: usize = 256;
 /// The identity in the middle: of each of the 128 numbers the median over the kept faces. `None` if
 /// no kept face has an embedding.
 pub fn median_embedding(faceset: &Faceset) -> Option<Vec<f32>> {
-    let known: Vec<&Vec<f32>> = faceset
-        .kept()
-        .filter_map(|(_, r)| r.embedding.as_ref())
-        .collect();
+    let kept = faceset.kept();
+    median(kept.filter_map(|(_, r)| r.embedding.as_ref()).collect())
+}
+
+/// The identity in the middle of one source's faces.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceMedian {
+    /// Index into [`Faceset::sources`].
+    pub source: usize,
+    /// Kept faces whose identity is known.
+    pub faces: usize,
+    /// As [`median_embedding`].
+    pub embedding: Vec<f32>,
+}
+
+/// The medians of all sources of which something is known.
+pub fn source_medians(faceset: &Faceset) -> Vec<SourceMedian> {
+    let mut by_source: BTreeMap<usize, Vec<&Vec<f32>>> = BTreeMap::new();
+    for (_, record) in faceset.kept() {
+        let known = by_source.entry(record.source).or_default();
+        known.extend(&record.embedding);
+    }
+    let medians = by_source.into_iter();
+    medians
+        .filter_map(|(source, known)| {
+            Some(SourceMedian {
+                source,
+                faces: known.len(),
+                embedding: median(known)?,
+            })
+        })
+        .collect()
+}
+
+/// Of each number the median; `None` of none.
+fn median(known: Vec<&Vec<f32>>) -> Option<Vec<f32>> {
     if known.is_empty() {
         return None;
     }

@@ -10,6 +10,9 @@ mod commit;
 mod data;
 mod feed;
 mod freeze;
+mod identity;
+mod likeness;
+mod outlook;
 mod reuse;
 mod run_file;
 mod settings;
@@ -25,6 +28,7 @@ use stockpot_faceset::SamplerSettings;
 use stockpot_library::{Consented, Library, RunId, Use};
 use stockpot_model::{Family, Network};
 use stockpot_train::checkpoint::latest_good;
+use stockpot_train::run::Probe;
 pub use stockpot_train::settings::Precision;
 use stockpot_train::{
     RunIo, RunOutcome, StoppedBy, TrainSettings, TrainSpec, Trainer, run as run_training,
@@ -33,6 +37,7 @@ use stockpot_train::{
 use crate::context::{Context, now_secs};
 use crate::error::JobError;
 use crate::space;
+pub use likeness::Likeness;
 pub use reuse::Other;
 use run_file::RunFile;
 
@@ -46,8 +51,10 @@ pub struct Settings {
     pub persons: Vec<PersonName>,
     /// Stop after so many steps in all.
     pub steps: Option<u64>,
-    /// Stop after so many minutes of training in all. Default 30 if no steps are given.
+    /// Stop after so many minutes of training in all. Default 30 if nothing else ends the run.
     pub minutes: Option<f64>,
+    /// Stop at a plateau; with a limit above, at what comes first.
+    pub until_plateau: bool,
     /// The network; that of the library, or `comb-s-96` in a new one.
     pub preset: Option<String>,
     /// The part of the face; that of the library, or the whole face in a new one.
@@ -60,6 +67,8 @@ pub struct Settings {
     pub precision: Option<Precision>,
     /// Fresh weights instead of the library's.
     pub from_scratch: bool,
+    /// Train although faces look like somebody else's.
+    pub accept_faces: bool,
     /// A run to go on with.
     pub resume: Option<RunId>,
     /// More settings by name, as `TrainSettings` has them; an object or null. What has a field of
@@ -77,7 +86,7 @@ pub struct Reply {
     pub steps: u64,
     /// Faces of each person in a step.
     pub batch: usize,
-    /// Why it ended: `steps`, `minutes` or `cancelled`.
+    /// Why it ended: `steps`, `minutes`, `plateau` or `cancelled`.
     pub stopped_by: &'static str,
     /// Minutes of training in all.
     pub minutes: f64,
@@ -87,6 +96,8 @@ pub struct Reply {
     pub encoder: String,
     /// Where the time went, in percent.
     pub shares: Vec<Share>,
+    /// What more steps would bring, in words.
+    pub outlook: Vec<String>,
     /// What would make the next run quicker.
     pub advice: Vec<String>,
     /// Memory that the run was forecast to take, in bytes.
@@ -96,6 +107,8 @@ pub struct Reply {
     pub memory_peak_bytes: Option<u64>,
     /// Metrics, previews and checkpoints.
     pub folder: PathBuf,
+    /// Whom held-out faces look like when they are drawn as somebody else.
+    pub likeness: Vec<Likeness>,
     /// Persons whose decoders belong to an earlier encoder and still use that, and how they would do
     /// under this one.
     pub others: Vec<Other>,
@@ -139,7 +152,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let Begun {
         mut file,
         mut trainer,
-        data,
+        mut data,
         consents,
     } = match &settings.resume {
         Some(run) => resume(ctx, &library, run, settings)?,
@@ -150,6 +163,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let chosen = &trainer.meta().settings;
     let mut feed = data.feed(chosen, trainer.code_len(), position)?;
     let mut preview = data.preview(&file)?;
+    let mut likeness = data.likeness.take();
     let start = Instant::now();
     let outcome = run_training(
         &mut trainer,
@@ -158,6 +172,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             feed: &mut feed,
             held_out: data.held_out(),
             preview: Some(&mut preview),
+            probe: likeness.as_mut().map(|p| p as &mut dyn Probe),
             progress: &*ctx.progress,
             cancel: &ctx.cancel,
             clock: &|| start.elapsed().as_secs_f64(),
@@ -188,6 +203,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let trained: Vec<PersonName> = reply.persons.iter().map(|p| p.person.clone()).collect();
     reply.reuse = reuse::words(&report, &trained, &others);
     reply.others = others;
+    reply.likeness = likeness.map(|probe| probe.last).unwrap_or_default();
     Ok(reply)
 }
 
@@ -258,9 +274,11 @@ fn reply(
         batch,
         memory_forecast_bytes,
         memory_peak_bytes: crate::memory::peak(),
+        outlook: outlook::words(&outcome),
         advice: outcome.advice.into_iter().map(|a| a.text).collect(),
         folder,
         others: Vec::new(),
+        likeness: Vec::new(),
         reuse: Vec::new(),
         next: if stopped {
             format!("stockpot train --resume {}", file.run)
@@ -297,6 +315,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
     let consents = consents(ctx, library, &settings.persons)?;
     let family = family(library, settings)?;
     let mut train = settings::of_new_run(ctx.seed, settings)?;
+    let identities = identity::check(ctx, library, &settings.persons, settings.accept_faces)?;
     let network = Network::new(family);
     let sampler = SamplerSettings::default();
     let mut start = start::find(ctx, library, &network, settings, &sampler)?;
@@ -339,6 +358,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
         committed_at_step: 0,
         started_from: start.started_from,
         sampler,
+        identities,
     };
     file.save(library)?;
     let parents = match settings.from_scratch {
@@ -441,3 +461,6 @@ fn resume(
         consents,
     })
 }
+
+#[cfg(test)]
+mod tests;

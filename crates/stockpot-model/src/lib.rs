@@ -23,8 +23,10 @@ pub mod passport;
 pub mod plan;
 mod plan_backward;
 mod plan_memory;
+mod resize;
 pub mod stitch;
 pub mod stock_file;
+mod stock_pack;
 pub mod trunk;
 pub mod weights_file;
 

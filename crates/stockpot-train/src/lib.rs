@@ -16,6 +16,7 @@ pub mod loss;
 pub mod meter;
 pub mod metrics;
 pub mod optim;
+pub mod plateau;
 pub mod pretrain;
 pub mod run;
 pub mod settings;

@@ -23,6 +23,7 @@ use crate::guard::Incident;
 use crate::log::Shares;
 use crate::loss::LossValue;
 use crate::meter::{Advice, FeedWork};
+use crate::plateau::Outlook;
 use crate::trainer::{Clock, Evaluation, Trainer};
 use session::Session;
 
@@ -63,6 +64,15 @@ pub trait Preview {
     fn draw(&mut self, trainer: &mut Trainer) -> Result<Rgb8, BoxError>;
 }
 
+/// Measures something that losses cannot tell, whenever held-out faces are measured.
+pub trait Probe {
+    /// Numbers by name, for the metrics and for TensorBoard.
+    ///
+    /// # Errors
+    /// Reported as a warning; the run goes on.
+    fn measure(&mut self, trainer: &mut Trainer) -> Result<Vec<(String, f64)>, BoxError>;
+}
+
 /// Everything a run needs from outside.
 pub struct RunIo<'a> {
     /// The run's folder, made if missing. A new run gets a new folder: files in it are replaced.
@@ -73,6 +83,8 @@ pub struct RunIo<'a> {
     pub held_out: &'a [(PersonName, FaceBatch)],
     /// What draws previews.
     pub preview: Option<&'a mut dyn Preview>,
+    /// What is measured beside the losses.
+    pub probe: Option<&'a mut dyn Probe>,
     /// Where progress goes.
     pub progress: &'a dyn ProgressSink,
     /// Asks to save and stop.
@@ -90,6 +102,8 @@ pub enum StoppedBy {
     Steps,
     /// As many minutes as asked for.
     Minutes,
+    /// More steps would hardly bring anything.
+    Plateau,
     /// The user.
     Cancelled,
 }
@@ -100,6 +114,7 @@ impl StoppedBy {
         match self {
             Self::Steps => "steps",
             Self::Minutes => "minutes",
+            Self::Plateau => "plateau",
             Self::Cancelled => "cancelled",
         }
     }
@@ -119,6 +134,8 @@ pub struct RunOutcome {
     /// Held-out faces, measured with the weights of step [`Self::steps`] however the run ended;
     /// empty if there are none.
     pub evaluations: Vec<(PersonName, Evaluation)>,
+    /// What more steps would bring, for everybody of whom enough was measured.
+    pub outlooks: Vec<Outlook>,
     /// The latest incidents.
     pub incidents: Vec<Incident>,
     /// Where the time of this part of the run went.

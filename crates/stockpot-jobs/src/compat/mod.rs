@@ -76,4 +76,4 @@ fn person_of(library: &Library, key: &str) -> Result<Option<PersonName>, JobErro
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

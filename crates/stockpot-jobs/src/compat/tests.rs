@@ -10,7 +10,7 @@ use stockpot_core::{
     Affine, Area, CancelToken, Face, FaceLandmarks, Frame, PersonName, Point, Pose, Progress, Rgb8,
     Rng, Size, TimeBase, Timestamp,
 };
-use stockpot_faceset::{FacesetWriter, NewFace, SourceInfo, WriterSettings, cut_crop};
+use stockpot_faceset::{EMBEDDING, FacesetWriter, NewFace, SourceInfo, WriterSettings, cut_crop};
 use stockpot_library::Record;
 
 use super::relation::Verdict;
@@ -23,7 +23,7 @@ const FRAME: Size = Size::square(160);
 /// Frame pixels to the face unit.
 const UNIT_PX: f64 = 50.0;
 
-fn name(text: &str) -> PersonName {
+pub(crate) fn name(text: &str) -> PersonName {
     text.parse().unwrap()
 }
 
@@ -91,15 +91,18 @@ fn frame(who: u64, number: u64) -> Rgb8 {
     out
 }
 
-fn faceset(folder: &Path, person: &PersonName, who: u64, count: u64) {
+/// Faces of `who` in a video of that name; their identity is that of `who`, 1.4 from anybody else's.
+pub(crate) fn faceset(folder: &Path, person: &PersonName, video: &str, who: u64, count: u64) {
     let settings = WriterSettings {
         crop_side: 128,
         ..WriterSettings::default()
     };
     let source = SourceInfo {
-        name: "drawn.mp4".into(),
+        name: video.into(),
         bytes: 1,
     };
+    let mut identity = [0.0; EMBEDDING];
+    identity[who as usize] = 1.0;
     let mut writer = FacesetWriter::begin(folder, person, &source, &settings).unwrap();
     for number in 0..count {
         let (crop, _) = cut_crop(&frame(who, number), &face_from_frame(), &settings).unwrap();
@@ -120,7 +123,7 @@ fn faceset(folder: &Path, person: &PersonName, who: u64, count: u64) {
                 sharpness: 0.5,
                 score: 0.9,
                 track: 1,
-                embedding: None,
+                embedding: Some(&identity),
                 rejected: None,
                 crop: Some(crop),
             })
@@ -172,10 +175,10 @@ impl CalibrationSource for Nothing {
 }
 
 /// What a job said on its way.
-type Heard = Arc<Mutex<Vec<String>>>;
+pub(crate) type Heard = Arc<Mutex<Vec<String>>>;
 
 /// A library with these persons and 40 faces of each.
-fn library(dir: &Path, persons: &[&str]) -> (Context, Heard) {
+pub(crate) fn library(dir: &Path, persons: &[&str]) -> (Context, Heard) {
     let heard = Heard::default();
     let ear = heard.clone();
     let ctx = Context {
@@ -204,12 +207,12 @@ fn library(dir: &Path, persons: &[&str]) -> (Context, Heard) {
         };
         person::add(&ctx, &add).unwrap();
         let folder = ctx.library().unwrap().facesets_dir(&name(text));
-        faceset(&folder, &name(text), who as u64, 40);
+        faceset(&folder, &name(text), "drawn.mp4", who as u64, 40);
     }
     (ctx, heard)
 }
 
-fn train(
+pub(crate) fn train(
     ctx: &Context,
     persons: &[&str],
     preset: &str,
@@ -219,7 +222,12 @@ fn train(
     train::run(ctx, &training(persons, preset, steps, scratch))
 }
 
-fn training(persons: &[&str], preset: &str, steps: u64, scratch: bool) -> train::Settings {
+pub(crate) fn training(
+    persons: &[&str],
+    preset: &str,
+    steps: u64,
+    scratch: bool,
+) -> train::Settings {
     train::Settings {
         persons: persons.iter().map(|p| name(p)).collect(),
         steps: Some(steps),
@@ -237,7 +245,7 @@ fn training(persons: &[&str], preset: &str, steps: u64, scratch: bool) -> train:
 }
 
 /// The smallest network, and one that is quick to train here.
-const SMALL: &str = "classic-2x16d32";
+pub(crate) const SMALL: &str = "classic-2x16d32";
 
 fn stitch_to(person: &str, to: &str) -> stitch::Settings {
     stitch::Settings {

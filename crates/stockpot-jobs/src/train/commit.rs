@@ -11,6 +11,7 @@ use stockpot_model::{Network, Params, weights_file};
 use stockpot_train::{Evaluation, RunOutcome, Trainer};
 
 use super::freeze;
+use super::identity;
 use super::run_file::RunFile;
 use crate::compat::measure::Encoder;
 use crate::context::{Context, now_secs};
@@ -85,13 +86,17 @@ pub(super) fn commit(
             }
         };
         decoder_steps.insert(person.clone(), steps);
+        let identity = file.identities.get(&person);
+        let attachments =
+            identity.map(|i| (identity::ATTACHMENT.to_owned(), identity::to_bytes(i)));
+        let attachments = attachments.into_iter().collect();
         decoders.push(NewDecoder {
             state: NewState {
                 bytes,
                 parent,
                 steps,
                 metrics: metrics_of(outcome, &person),
-                attachments: BTreeMap::new(),
+                attachments,
             },
             stitched_from,
             form: DecoderForm::Full,

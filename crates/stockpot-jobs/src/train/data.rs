@@ -13,6 +13,7 @@ use stockpot_train::run::BoxError;
 use stockpot_train::{FaceBatch, KEPT_CODES_BYTES, Preview, TrainSettings, Trainer};
 
 use super::feed::{FeederFeed, moved};
+use super::likeness::{self, Known, LikenessProbe};
 use super::run_file::RunFile;
 use crate::context::Context;
 use crate::error::JobError;
@@ -38,6 +39,8 @@ pub(super) struct Data {
     caches: Vec<Arc<FaceCache>>,
     bytes: u64,
     held_out: Vec<(PersonName, FaceBatch)>,
+    /// Measures whom swapped faces look like.
+    pub(super) likeness: Option<LikenessProbe>,
 }
 
 impl Data {
@@ -48,7 +51,7 @@ impl Data {
         faces: &Faces<'_>,
     ) -> Result<Self, JobError> {
         let (mut samplers, mut caches, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let mut held_out = Vec::new();
+        let (mut held_out, mut known) = (Vec::new(), Vec::new());
         for person in faces.persons {
             let faceset = Faceset::open(&library.facesets_dir(person))?;
             for note in faceset.notes() {
@@ -78,10 +81,18 @@ impl Data {
                 let batch = held.spread(HELD_OUT_FACES)?;
                 held_out.push((person.clone(), moved(batch)));
             }
-            let sampler = Sampler::new(cache, Split::Train, faces.sampler.clone(), faces.seed)?;
+            let sampler = Sampler::new(
+                cache.clone(),
+                Split::Train,
+                faces.sampler.clone(),
+                faces.seed,
+            )?;
             samplers.push(Arc::new(sampler));
+            known.push(Known::new(faceset, cache));
         }
+        let likeness = likeness::probe(ctx, &known, faces.sampler)?;
         Ok(Self {
+            likeness,
             samplers,
             caches,
             bytes,

@@ -36,6 +36,9 @@ pub(crate) struct RunFile {
     /// In words, what each decoder started from.
     pub started_from: BTreeMap<PersonName, String>,
     pub sampler: SamplerSettings,
+    /// Who was seen in everybody's faces when the run began: medians of dlib's 128 numbers.
+    #[serde(default)]
+    pub identities: BTreeMap<PersonName, Vec<f32>>,
 }
 
 #[derive(Deserialize)]

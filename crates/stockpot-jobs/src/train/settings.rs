@@ -10,13 +10,16 @@ use crate::error::JobError;
 /// What the batches so far were made with: changing it would make other batches of the same numbers.
 const FIXED: [&str; 3] = ["seed", "batch", "frozen_warps"];
 
+/// What ends a run.
+const LIMITS: [&str; 3] = ["steps", "minutes", "until_plateau"];
+
 /// Of a run that begins.
 pub(super) fn of_new_run(seed: u64, asked: &Settings) -> Result<TrainSettings, JobError> {
     let mut flags = flags(asked);
     // One seed for everything that is chosen at random, so it has one flag.
     flags.insert("seed".into(), json!(seed));
-    let has_limit = |name| flags.contains_key(name) || asked.more.get(name).is_some();
-    if !has_limit("steps") && !has_limit("minutes") {
+    let has_limit = |name: &str| flags.contains_key(name) || asked.more.get(name).is_some();
+    if !LIMITS.iter().any(|name| has_limit(name)) {
         flags.insert("minutes".into(), json!(30.0));
     }
     check_twice(&flags, &asked.more)?;
@@ -32,12 +35,13 @@ pub(super) fn of_resumed_run(
 ) -> Result<(TrainSettings, Vec<String>), JobError> {
     let unreadable = |e| JobError::failed(format!("Cannot describe the settings: {e}"));
     let before = serde_json::to_value(before).map_err(unreadable)?;
+    let defaults = serde_json::to_value(TrainSettings::default()).map_err(unreadable)?;
     let mut flags = flags(asked);
     check_twice(&flags, &asked.more)?;
-    // A limit by flag takes the place of both that the run had.
-    if flags.contains_key("steps") || flags.contains_key("minutes") {
-        for name in ["steps", "minutes"] {
-            flags.entry(name).or_insert(json!(0));
+    // A limit by flag takes the place of all that the run had.
+    if LIMITS.iter().any(|name| flags.contains_key(*name)) {
+        for name in LIMITS {
+            flags.entry(name).or_insert(defaults[name].clone());
         }
     }
     let flags = Value::Object(flags);
@@ -66,6 +70,7 @@ fn flags(asked: &Settings) -> Map<String, Value> {
     let given = [
         ("steps", asked.steps.map(|v| json!(v))),
         ("minutes", asked.minutes.map(|v| json!(v))),
+        ("until_plateau", asked.until_plateau.then(|| json!(true))),
         ("batch", asked.batch.map(|v| json!(v))),
         ("precision", asked.precision.map(|v| json!(v))),
     ];
@@ -129,6 +134,23 @@ mod tests {
         };
         assert_eq!(of_new_run(7, &same).unwrap().minutes, 5.0);
         assert!(new(json!({"batches": 8})).is_err());
+    }
+
+    #[test]
+    fn a_plateau_is_a_limit_like_the_others() {
+        let wish = Settings {
+            until_plateau: true,
+            ..asked(Value::Null)
+        };
+        let new = of_new_run(0, &wish).unwrap();
+        assert!(new.until_plateau && new.minutes == 0.0);
+        // A resumed run that is told how far to go does not end at the plateau it had.
+        let further = Settings {
+            steps: Some(900),
+            ..asked(Value::Null)
+        };
+        let (after, _) = of_resumed_run(&new, &further).unwrap();
+        assert_eq!((after.until_plateau, after.steps), (false, 900));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,11 +17,15 @@ use crate::guard::Incident;
 use crate::loss::LossValue;
 use crate::meter::Advice;
 use crate::metrics::FaceScore;
+use crate::plateau::Curves;
 
 /// Version in every line.
 pub const LINE_VERSION: u32 = 1;
 /// The longest line looked back for; a thousand persons fit several times.
 const LONGEST_LINE: u64 = 1 << 20;
+
+/// How a line of measurements begins.
+const EVALUATION: &str = r#"{"kind":"evaluation""#;
 
 /// Mean loss of a person since the line before, as [`LossValue`] but by person.
 pub type PersonLoss = BTreeMap<PersonName, LossValue>;
@@ -118,6 +122,9 @@ pub enum Line {
         losses: PersonLoss,
         /// Quality of each person.
         scores: BTreeMap<PersonName, FaceScore>,
+        /// What else was measured, by name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        probes: BTreeMap<String, f64>,
     },
     /// A loss or gradient that was not finite.
     Incident {
@@ -232,6 +239,33 @@ impl MetricsLog {
         self.file.write_all(&text).map_err(io)?;
         self.bytes += text.len() as u64;
         Ok(())
+    }
+
+    /// The held-out losses in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for a line of measurements that is none: somebody changed the file.
+    pub fn curves(&mut self) -> Result<Curves, Error> {
+        let path = &self.path;
+        let io = |source| Error::Io {
+            action: "read",
+            path: path.clone(),
+            source,
+        };
+        self.file.seek(SeekFrom::Start(0)).map_err(io)?;
+        let mut curves = Curves::default();
+        for line in BufReader::new(Read::by_ref(&mut self.file)).lines() {
+            let line = line.map_err(io)?;
+            if !line.starts_with(EVALUATION) {
+                continue;
+            }
+            match serde_json::from_str(&line).map_err(|e| io(e.into()))? {
+                Line::Evaluation { step, losses, .. } => curves.add(step, &losses),
+                _ => continue,
+            }
+        }
+        self.file.seek(SeekFrom::Start(self.bytes)).map_err(io)?;
+        Ok(curves)
     }
 
     /// Length of the file.

@@ -18,7 +18,10 @@ pub(super) fn means(window: &Window) -> Vec<LossValue> {
 }
 
 /// The curves that TensorBoard shows of held-out faces.
-pub(super) fn evaluation_scalars(found: &[(PersonName, Evaluation)]) -> Vec<(String, f64)> {
+pub(super) fn evaluation_scalars(
+    found: &[(PersonName, Evaluation)],
+    probes: &[(String, f64)],
+) -> Vec<(String, f64)> {
     let parts = |e: &Evaluation| {
         [
             ("loss", e.loss.total),
@@ -29,10 +32,15 @@ pub(super) fn evaluation_scalars(found: &[(PersonName, Evaluation)]) -> Vec<(Str
     found
         .iter()
         .flat_map(|(name, e)| parts(e).map(|(part, v)| (format!("held_out/{name}/{part}"), v)))
+        .chain(probes.iter().cloned())
         .collect()
 }
 
-pub(super) fn evaluation_line(step: u64, found: &[(PersonName, Evaluation)]) -> Line {
+pub(super) fn evaluation_line(
+    step: u64,
+    found: &[(PersonName, Evaluation)],
+    probes: Vec<(String, f64)>,
+) -> Line {
     Line::Evaluation {
         v: LINE_VERSION,
         step,
@@ -44,5 +52,6 @@ pub(super) fn evaluation_line(step: u64, found: &[(PersonName, Evaluation)]) -> 
             .iter()
             .map(|(name, e)| (name.clone(), e.score))
             .collect(),
+        probes: probes.into_iter().collect(),
     }
 }

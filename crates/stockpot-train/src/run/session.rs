@@ -16,6 +16,7 @@ use crate::log::metrics::LINE_VERSION;
 use crate::log::{EventLog, Line, MetricsLog};
 use crate::loss::LossValue;
 use crate::meter::{Advice, Meter};
+use crate::plateau::Curves;
 use crate::trainer::{Evaluation, StepReport, Trainer};
 
 pub(super) struct Session<'a, 'b> {
@@ -34,6 +35,10 @@ pub(super) struct Session<'a, 'b> {
     losses: Vec<LossValue>,
     evaluated: Option<(u64, Vec<(PersonName, Evaluation)>)>,
     preview: Option<PathBuf>,
+    /// Held-out losses so far, over all parts of the run.
+    curves: Curves,
+    /// Whether the plateau was told.
+    plateau_told: bool,
 }
 
 impl<'a, 'b> Session<'a, 'b> {
@@ -45,7 +50,9 @@ impl<'a, 'b> Session<'a, 'b> {
         };
         std::fs::create_dir_all(io.folder).map_err(make)?;
         let position = trainer.state().position.clone();
-        let metrics = MetricsLog::open(&io.folder.join("metrics.jsonl"), position.metrics_bytes)?;
+        let mut metrics =
+            MetricsLog::open(&io.folder.join("metrics.jsonl"), position.metrics_bytes)?;
+        let curves = metrics.curves()?;
         let events = EventLog::create(&io.folder.join("events"), io.unix_secs, position.step)?;
         let (meta, keep) = (trainer.meta().clone(), trainer.meta().settings.keep);
         let folder = io.folder.join("checkpoints");
@@ -71,6 +78,8 @@ impl<'a, 'b> Session<'a, 'b> {
             losses: Vec::new(),
             evaluated: None,
             preview: None,
+            curves,
+            plateau_told: false,
         };
         session.trainer.position_mut().metrics_bytes = session.metrics.bytes();
         if session.saved_step.is_none() {
@@ -88,6 +97,8 @@ impl<'a, 'b> Session<'a, 'b> {
             Some(StoppedBy::Steps)
         } else if settings.minutes > 0.0 && position.trained_secs >= 60.0 * settings.minutes {
             Some(StoppedBy::Minutes)
+        } else if settings.until_plateau && self.curves.is_plateau() {
+            Some(StoppedBy::Plateau)
         } else {
             None
         }
@@ -153,6 +164,7 @@ impl<'a, 'b> Session<'a, 'b> {
         // them go the incidents since then, which the state remembers.
         let position = &self.trainer.state().position;
         self.metrics.cut(position.metrics_bytes)?;
+        self.curves.cut(step);
         let guard = &position.guard;
         let earlier = guard
             .incidents
@@ -242,12 +254,35 @@ impl<'a, 'b> Session<'a, 'b> {
             return Ok(());
         }
         let evaluations = self.measure()?;
-        self.events
-            .scalars(self.wall_secs(), step, &evaluation_scalars(&evaluations))?;
-        self.log(&evaluation_line(step, &evaluations))?;
+        let line = self.evaluation(step, &evaluations)?;
+        self.log(&line)?;
+        let losses = evaluations.iter().map(|(name, e)| (name, &e.loss));
+        self.curves.add(step, losses);
         self.evaluated = Some((step, evaluations));
+        self.tell_plateau(step);
         self.meter.recent.evaluation += self.lap();
         Ok(())
+    }
+
+    /// Says it once: the user may stop, or let it go on all the same.
+    fn tell_plateau(&mut self, step: u64) {
+        if self.plateau_told || !self.curves.is_plateau() {
+            return;
+        }
+        self.plateau_told = true;
+        let outlooks = self.curves.outlooks();
+        let worse = outlooks.iter().filter(|o| o.is_worse());
+        let worse: Vec<&str> = worse.map(|o| o.person.as_str()).collect();
+        let words = match &worse[..] {
+            [] => String::new(),
+            names => format!(
+                "; {} even gets worse on faces not learned from: more faces would help",
+                names.join(", ")
+            ),
+        };
+        self.io.progress.send(Progress::Info(format!(
+            "A plateau at step {step}: twice the steps would lower nobody's held-out loss by 1 %{words}"
+        )));
     }
 
     fn measure(&mut self) -> Result<Vec<(PersonName, Evaluation)>, Error> {
@@ -258,6 +293,21 @@ impl<'a, 'b> Session<'a, 'b> {
             }
         }
         Ok(found)
+    }
+
+    /// Measures what else there is, tells TensorBoard, and gives the line for the metrics.
+    fn evaluation(&mut self, step: u64, found: &[(PersonName, Evaluation)]) -> Result<Line, Error> {
+        let probes = match &mut self.io.probe {
+            Some(probe) => probe.measure(self.trainer).unwrap_or_else(|reason| {
+                let warning = format!("Not everything can be measured at step {step}: {reason}");
+                self.io.progress.send(Progress::Warning(warning));
+                Vec::new()
+            }),
+            None => Vec::new(),
+        };
+        self.events
+            .scalars(self.wall_secs(), step, &evaluation_scalars(found, &probes))?;
+        Ok(evaluation_line(step, found, probes))
     }
 
     fn draw_preview(&mut self) -> Result<(), Error> {
@@ -332,9 +382,8 @@ impl<'a, 'b> Session<'a, 'b> {
             _ if self.io.held_out.is_empty() => Vec::new(),
             _ => {
                 let found = self.measure()?;
-                self.events
-                    .scalars(self.wall_secs(), step, &evaluation_scalars(&found))?;
-                self.metrics.append(&evaluation_line(step, &found))?;
+                let line = self.evaluation(step, &found)?;
+                self.metrics.append(&line)?;
                 found
             }
         };
@@ -356,6 +405,7 @@ impl<'a, 'b> Session<'a, 'b> {
             trained_secs: position.trained_secs,
             losses: self.trainer.persons().cloned().zip(self.losses).collect(),
             evaluations,
+            outlooks: self.curves.outlooks(),
             incidents: position.guard.incidents,
             shares: self.meter.all(),
             advice,

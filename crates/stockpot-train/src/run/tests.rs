@@ -49,6 +49,7 @@ impl Bench {
             feed,
             held_out: &held_out,
             preview: preview.map(|p| p as &mut dyn Preview),
+            probe: None,
             progress: &progress,
             cancel: &self.cancel,
             clock,
