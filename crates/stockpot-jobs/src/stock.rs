@@ -9,7 +9,10 @@ use stockpot_model::{Family, Stock};
 use crate::error::JobError;
 
 /// The shipped files by network.
-const SHIPPED: [(&str, &[u8]); 1] = [("comb-s-96", include_bytes!("../stock/comb-s-96.stock"))];
+const SHIPPED: [(&str, &[u8]); 2] = [
+    ("comb-s-96", include_bytes!("../stock/comb-s-96.stock")),
+    ("comb-s-128", include_bytes!("../stock/comb-s-128.stock")),
+];
 
 /// The shipped stock of a family; none for a family without one.
 ///
@@ -33,7 +36,12 @@ mod tests {
         assert!(stock.people() >= 100);
         assert!(stock.person(&stock.mean_identity()).is_some());
         assert!(shipped(Family::CLASSIC).unwrap().is_none());
+        assert!(shipped(Family::COMB[0]).unwrap().is_none());
+        let card = include_str!("../stock/README.md");
         for (name, bytes) in SHIPPED {
+            let hash = stockpot_library::hash_of(bytes);
+            let line = format!("{hash}  {name}.stock\n");
+            assert!(card.contains(&line), "the card lacks {line}");
             let family: Family = name.parse().unwrap();
             assert_eq!(Stock::from_bytes(bytes).unwrap().family(), family);
         }
