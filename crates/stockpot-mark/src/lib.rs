@@ -11,9 +11,9 @@
 //! degrees is not undone, and an even black frame carries nothing.
 //!
 //! # False alarms
-//! A verdict needs a checksum of 24 bits to be right. A search makes 8 readings at most, and each
+//! A verdict needs a checksum of 24 bits to be right. A search makes 11 readings at most, and each
 //! passes by chance with 2^-24 whatever the picture is like, so a picture or clip without a mark
-//! gives one with a probability of 8 / 2^24 = 4.8e-7 at most. The same bound holds for a wrong id
+//! gives one with a probability of 11 / 2^24 = 6.6e-7 at most. The same bound holds for a wrong id
 //! in a marked picture.
 //!
 //! Pure: values in, values out; no files, clocks or globals. Results do not depend on the number
