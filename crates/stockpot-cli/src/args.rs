@@ -6,6 +6,7 @@
 mod compat;
 mod eval;
 mod library;
+mod openness;
 mod person;
 mod values;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stockpot_core::{Area, PersonName};
+use stockpot_jobs::inspect::LookForMark;
 use stockpot_jobs::swap::{ColourMatch, MaskMode};
 use stockpot_jobs::train::Precision;
 
@@ -21,6 +23,7 @@ use crate::environment;
 pub(crate) use self::compat::CompatCommand;
 pub(crate) use self::eval::{BenchArgs, EvalArgs, EvalCommand, SpeedArgs, StockCommand};
 pub(crate) use self::library::{ExportArgs, ExportModelArgs, FormatName, LibraryCommand};
+use self::openness::OpennessArgs;
 pub(crate) use self::person::{PersonCommand, SharingName, TermsArgs};
 pub(crate) use self::values::{BatchSize, Consent, FrameRange, Freeze};
 use self::values::{positive, setting};
@@ -359,6 +362,8 @@ pub(crate) struct SwapArgs {
     /// How much the face is sharpened, 0 to 2 [default: 0]
     #[arg(long, value_name = "AMOUNT", help_heading = "Blending")]
     pub(crate) sharpen: Option<f32>,
+    #[command(flatten)]
+    pub(crate) openness: OpennessArgs,
 }
 
 #[derive(Debug, Args)]
@@ -366,6 +371,34 @@ pub(crate) struct InspectArgs {
     /// Videos and pictures, and folders of them
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// When to look for the invisible mark in the pixels, which takes seconds a video
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = MarkWhen::Auto)]
+    pub(crate) mark: MarkWhen,
+    /// Write a page about the file, which is one then: a small picture, what was swapped where over
+    /// time, the networks, and whether it is whole
+    #[arg(long, value_name = "HTML")]
+    pub(crate) page: Option<PathBuf>,
+}
+
+/// When to look for the invisible mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MarkWhen {
+    /// Where no whole credentials of stockpot speak for the file
+    Auto,
+    /// In every file
+    Always,
+    /// In none
+    Never,
+}
+
+impl From<MarkWhen> for LookForMark {
+    fn from(when: MarkWhen) -> Self {
+        match when {
+            MarkWhen::Auto => Self::Auto,
+            MarkWhen::Always => Self::Always,
+            MarkWhen::Never => Self::Never,
+        }
+    }
 }
 
 /// What limits a pasted face.

@@ -279,6 +279,7 @@ fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
         crf: args.crf,
         encoder: args.encoder,
         convert,
+        openness: args.openness.settings(),
     };
     session.job(|ctx| jobs::swap::run(ctx, &settings))
 }

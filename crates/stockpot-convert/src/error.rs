@@ -36,6 +36,25 @@ pub enum Error {
         max_side: u32,
     },
 
+    /// A label has a character that there is no sign for.
+    #[error("The label has the character {sign:?}, which cannot be drawn; accepted are {known}")]
+    LabelSign {
+        /// The character.
+        sign: char,
+        /// Those with a sign.
+        known: &'static str,
+    },
+    /// A label that says nothing, or has no room.
+    #[error(
+        "The label {text:?} does not fit into frames of {size}, accepted are 1 to 80 signs that do"
+    )]
+    LabelRoom {
+        /// Its beginning.
+        text: String,
+        /// Size of the frames.
+        size: Size,
+    },
+
     // The input of this frame.
     /// The frame has no pixels.
     #[error("The frame is {size}, at least 1x1 is needed")]
@@ -59,6 +78,14 @@ pub enum Error {
     },
 
     // Our bug: the caller mixes things up.
+    /// A label was made for frames of another size.
+    #[error("A label for frames of {wanted} cannot be drawn into one of {found}")]
+    LabelFrame {
+        /// Size it was made for.
+        wanted: Size,
+        /// Size of the frame.
+        found: Size,
+    },
     /// The network's resolution is out of range.
     #[error("A network resolution of {found} px cannot be used, accepted are {min} to {max} px")]
     Resolution {
@@ -105,7 +132,12 @@ impl Error {
             Self::Transform { .. } => {
                 Some("leave this face out of this frame: its landmarks are not a face".into())
             }
+            Self::LabelSign { .. } => {
+                Some("write it with those signs, or choose a preset: eu, china, korea or ad".into())
+            }
+            Self::LabelRoom { .. } => Some("shorten the label, or break long words".into()),
             Self::EmptyFrame { .. }
+            | Self::LabelFrame { .. }
             | Self::Resolution { .. }
             | Self::Length { .. }
             | Self::Order { .. } => None,

@@ -30,6 +30,8 @@
 //! ```
 
 mod error;
+mod glyphs;
+mod label;
 mod settings;
 
 mod placement;
@@ -45,6 +47,7 @@ mod smooth;
 pub use colour::{ColourFix, ColourStats, measure};
 pub use cut::cut;
 pub use error::Error;
+pub use label::Label;
 pub use paste::{PasteReport, paste};
 pub use placement::{Depth, FacePatch, Placement, face_oval};
 pub use preview::{SheetRow, contact_sheet};

@@ -228,6 +228,7 @@ impl World {
             crf: None,
             encoder: None,
             convert: swap::ConvertSettings::default(),
+            openness: swap::Openness::default(),
         };
         swap::run(&self.ctx, &settings)
     }

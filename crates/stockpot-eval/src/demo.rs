@@ -355,6 +355,7 @@ impl Stage<'_> {
                 crf: None,
                 encoder: None,
                 convert: swap::ConvertSettings::default(),
+                openness: swap::Openness::default(),
             },
         )?;
         self.took("swap", begun);

@@ -11,6 +11,7 @@ use crate::outcome::Measure;
 pub(crate) mod composite;
 pub mod t10;
 pub mod t11;
+pub mod t12;
 pub mod t1_t2;
 pub mod t3;
 pub mod t6;
@@ -135,7 +136,14 @@ pub const ALL: [Track; 12] = [
             minutes: (1.0, 2.0),
         },
     ),
-    track("T12", "provenance", State::NotYet { issue: 7 }),
+    track(
+        "T12",
+        "provenance",
+        State::Here {
+            run: t12::provenance,
+            minutes: (0.3, 2.0),
+        },
+    ),
 ];
 
 /// The tracks that were named, in the order of the bench; all if none was.

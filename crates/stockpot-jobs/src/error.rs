@@ -111,7 +111,8 @@ from_engine!(stockpot_media, usage: [BadSetting], cancelled: []);
 from_engine!(stockpot_faceset, usage: [BadSetting], cancelled: [Cancelled]);
 from_engine!(stockpot_faces, usage: [], cancelled: [Cancelled]);
 from_engine!(stockpot_model, usage: [UnknownFamily], cancelled: []);
-from_engine!(stockpot_convert, usage: [Setting], cancelled: []);
+from_engine!(stockpot_convert, usage: [Setting, LabelSign, LabelRoom], cancelled: []);
+from_engine!(stockpot_mark, usage: [], cancelled: []);
 from_engine!(stockpot_provenance, usage: [BadCertificate, CannotHold, SidecarTaken], cancelled: []);
 from_engine!(stockpot_train, usage: [UnknownSetting, BadSetting], cancelled: [Cancelled]);
 

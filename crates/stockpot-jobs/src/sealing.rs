@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use stockpot_core::{Area, ContentHash, Size};
 use stockpot_library::{ConsentBasis, Consented, Library};
 use stockpot_provenance::{
-    Basis, FaceBox, MAX_STRETCHES, Model, Origin, SealId, SourceType, Statement, Swap, stretches,
+    Basis, FaceBox, MAX_STRETCHES, Model, Origin, SealId, SourceType, Statement, Swap,
+    VisibleLabel, stretches,
 };
 
 use crate::analyse::FoundFace;
 use crate::error::JobError;
+use crate::marking;
 
 /// Ancestors of an encoder state that are told.
 const MOST_ANCESTORS: usize = 64;
@@ -78,6 +80,10 @@ pub(crate) struct Words {
     pub(crate) places: BTreeMap<u64, FaceBox>,
     /// The input's frame that is the output's first.
     pub(crate) first: u64,
+    /// The label that everybody sees.
+    pub(crate) label: Option<VisibleLabel>,
+    /// Whether masks and parameters are exported beside it.
+    pub(crate) research: bool,
 }
 
 impl Words {
@@ -100,16 +106,19 @@ impl Words {
             .and_then(|i| self.pictures.get(i));
         let origin = Origin::Edited(source.unwrap_or(&self.input).clone());
         let place = self.places.get(&index).map(|place| (0, *place));
+        let mark = marking::told(self.seal, size);
         if place.is_none() {
             let about = "Part of a sequence in which a face was replaced; none in this picture";
             return Statement {
                 source_type: None,
                 swaps: Vec::new(),
+                mark,
                 ..self.statement(origin, about, &[])
             };
         }
         let about = "A face was replaced by one that a trained network drew";
         let mut statement = self.statement(origin, about, place.as_slice());
+        statement.mark = mark;
         for swap in &mut statement.swaps {
             swap.frame_size = size;
         }
@@ -128,6 +137,7 @@ impl Words {
              network drew"
         );
         let mut statement = self.statement(Origin::Created(seen), &about, &[]);
+        statement.mark = marking::told(self.seal, size);
         for swap in &mut statement.swaps {
             swap.frame_size = size;
         }
@@ -147,7 +157,9 @@ impl Words {
                 frame_size: self.frame_size,
                 faces: stretches(faces, MAX_STRETCHES),
             }],
-            mark: None,
+            mark: marking::told(self.seal, self.frame_size),
+            label: self.label.clone(),
+            research: self.research,
         }
     }
 }

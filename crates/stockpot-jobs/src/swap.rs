@@ -21,9 +21,13 @@ use stockpot_provenance::{SealId, Sealer};
 use crate::analyse::{self, Analysis, SAME_PERSON, no_face};
 use crate::compat;
 use crate::context::Context;
+use crate::disclosure;
 use crate::error::JobError;
 use crate::frames::FramesAhead;
+use crate::labelling::{self, Labelling};
+use crate::marking::{self, Marking};
 use crate::models::load;
+use crate::research::{self, Research};
 use crate::sealing::{Drawn, Words, place_of};
 use crate::sink::{Finished, Seal, Sink};
 use crate::swapper::{GROUP, Pair, Swapper};
@@ -64,6 +68,19 @@ pub struct Settings {
     pub encoder: Option<String>,
     /// How the face is put back.
     pub convert: ConvertSettings,
+    /// What the output is told to show, beside its seal and its mark.
+    pub openness: Openness,
+}
+
+/// What there is to show about an output, on request.
+#[derive(Debug, Clone, Default)]
+pub struct Openness {
+    /// A label that everybody sees.
+    pub label: Option<labelling::Settings>,
+    /// A disclosure sheet beside the output, as text and as a page.
+    pub disclosure: bool,
+    /// A folder for exact masks and parameters of every frame; it must not exist or be empty.
+    pub research: Option<PathBuf>,
 }
 
 /// What was made.
@@ -83,6 +100,12 @@ pub struct Reply {
     pub seal: String,
     /// The file of credentials, where the output's format cannot hold them.
     pub sidecar: Option<PathBuf>,
+    /// What the visible label says.
+    pub label: Option<String>,
+    /// The disclosure sheets.
+    pub disclosure: Vec<PathBuf>,
+    /// The folder of masks and parameters.
+    pub research: Option<PathBuf>,
     /// Frames per second, both passes.
     pub frames_per_sec: f64,
     /// What is not as in the source.
@@ -109,6 +132,9 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     };
     let area = pair.area();
     check_output(ctx, settings)?;
+    if let Some(folder) = &settings.openness.research {
+        research::check(folder)?;
+    }
     let sealer = ctx.sealer()?;
     let models = load(ctx)?;
     let references = references(&library, &settings.wanted)?;
@@ -133,6 +159,12 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         frame_size,
         places: places.collect(),
         first: range.start,
+        label: settings
+            .openness
+            .label
+            .as_ref()
+            .map(labelling::Settings::told),
+        research: settings.openness.research.is_some(),
     };
     let seal = Seal { sealer, words };
     let seal_id = seal.words.seal;
@@ -153,6 +185,20 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         ctx.warn("The network gave numbers that are not finite: run `stockpot library verify`");
     }
     log(ctx, &library, settings, &consents, states);
+    let disclosure = match settings.openness.disclosure {
+        true => disclosure::write(
+            ctx,
+            settings,
+            &disclosure::Done {
+                library: &library,
+                consents: &consents,
+                source: &analysis.info,
+                frames: [analysis.frames, swapper.swapped()],
+                remarks: &finished.remarks,
+            },
+        )?,
+        false => Vec::new(),
+    };
     Ok(Reply {
         output: settings.output.clone(),
         frames: analysis.frames,
@@ -161,6 +207,13 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         decoder: states.decoder.short(),
         seal: seal_id.to_string(),
         sidecar: finished.sidecar,
+        label: settings
+            .openness
+            .label
+            .as_ref()
+            .map(|label| label.wording.text().to_owned()),
+        disclosure,
+        research: settings.openness.research.clone(),
         frames_per_sec: analysis.frames as f64 / start.elapsed().as_secs_f64().max(1e-9),
         remarks: finished.remarks,
     })
@@ -227,11 +280,14 @@ fn check_output(ctx: &Context, settings: &Settings) -> Result<(), JobError> {
             "{what} is a picture: let the output end in .png or .jpg"
         ))),
     };
+    let opener = ctx.opener();
+    let info = opener.probe(&settings.input)?;
+    if let Some(label) = &settings.openness.label {
+        label.check(info.video.size, info.kind == SourceKind::Video)?;
+    }
     if settings.preview.is_some() {
         return wants_picture("A preview");
     }
-    let opener = ctx.opener();
-    let info = opener.probe(&settings.input)?;
     match info.kind {
         SourceKind::Picture => wants_picture("The input"),
         SourceKind::PictureFolder => Ok(()),
@@ -398,6 +454,15 @@ fn convert(
     let opener = ctx.opener();
     let output = output_settings(settings);
     let mut frames = FramesAhead::open(&opener, &settings.input, range)?;
+    let marking = Marking::new(seal.words.seal);
+    let mut labelling = settings.openness.label.clone().map(Labelling::new);
+    let research = settings
+        .openness
+        .research
+        .as_ref()
+        .map(|folder| Research::begin(folder, &settings.output, &seal.words, &settings.convert))
+        .transpose()?;
+    swapper.note_for(research);
     let mut sink = Sink::begin(&settings.output, &analysis.info, &output, &opener, seal)?;
     ctx.phase("swap", analysis.frames);
     let mut done = 0;
@@ -409,6 +474,10 @@ fn convert(
         if last {
             ready.extend(swapper.finish()?);
         }
+        if let Some(labelling) = &mut labelling {
+            labelling.frames(&mut ready)?;
+        }
+        marking.frames(&mut ready)?;
         for frame in ready {
             sink.write(frame)?;
             done += 1;
@@ -424,7 +493,14 @@ fn convert(
             analysis.frames
         )));
     }
-    sink.finish()
+    let mut finished = sink.finish()?;
+    if let Some(research) = swapper.take_research() {
+        research.finish(ctx, &settings.output)?;
+    }
+    finished
+        .remarks
+        .extend(marking::remark(analysis.info.video.size));
+    Ok(finished)
 }
 
 fn next_group(frames: &mut FramesAhead) -> Result<Vec<VideoFrame>, JobError> {
@@ -490,7 +566,11 @@ fn preview(
             swapped,
         })
         .collect();
-    let sheet = contact_sheet(&rows, PREVIEW_CELL)?;
+    let mut sheet = contact_sheet(&rows, PREVIEW_CELL)?;
+    if let Some(label) = &settings.openness.label {
+        Labelling::new(label.clone()).picture(&mut sheet)?;
+    }
+    Marking::new(seal.words.seal).picture(&mut sheet)?;
     let statement = seal.words.of_sheet(rows.len(), sheet.size());
     seal.sealer
         .seal_picture(&sheet, &settings.output, &statement)?;

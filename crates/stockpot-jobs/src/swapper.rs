@@ -15,6 +15,7 @@ use stockpot_model::{Network, Params, Plan};
 
 use crate::analyse::FoundFace;
 use crate::error::JobError;
+use crate::research::{FrameLine, Research};
 
 /// Frames that go through the network together.
 pub(crate) const GROUP: usize = 8;
@@ -110,6 +111,7 @@ pub(crate) struct Swapper<'a> {
     waiting: VecDeque<(VideoFrame, Option<Work>)>,
     swapped: u64,
     bad_values: u64,
+    research: Option<Research>,
 }
 
 impl<'a> Swapper<'a> {
@@ -128,7 +130,18 @@ impl<'a> Swapper<'a> {
             waiting: VecDeque::new(),
             swapped: 0,
             bad_values: 0,
+            research: None,
         })
+    }
+
+    /// Notes from now on what is done to each frame.
+    pub(crate) fn note_for(&mut self, research: Option<Research>) {
+        self.research = research;
+    }
+
+    /// What was noted.
+    pub(crate) fn take_research(&mut self) -> Option<Research> {
+        self.research.take()
     }
 
     /// Frames with a face put in so far.
@@ -253,6 +266,17 @@ impl<'a> Swapper<'a> {
 
     fn paste(&mut self, mut ready: Vec<Ready>) -> Result<Vec<VideoFrame>, JobError> {
         let settings = &self.settings;
+        if let Some(research) = &mut self.research {
+            let notes: Vec<FrameLine> = ready
+                .par_iter()
+                .map(|r| {
+                    let patch = r.work.as_ref().map(|work| (work.track, work.patch()));
+                    let face = patch.as_ref().map(|(track, patch)| (*track, patch));
+                    research.note(&r.frame, face, &r.fix)
+                })
+                .collect::<Result<_, _>>()?;
+            research.append(&notes)?;
+        }
         let reports: Vec<Option<usize>> = ready
             .par_iter_mut()
             .map(|r| {

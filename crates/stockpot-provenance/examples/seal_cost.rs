@@ -34,6 +34,8 @@ fn statement(source: &Path) -> Statement {
         about: "Sealed to see what it costs".into(),
         swaps: Vec::new(),
         mark: None,
+        label: None,
+        research: false,
     }
 }
 

@@ -120,6 +120,8 @@ impl Identity {
             about: "A pixel that shows whether this certificate can sign".into(),
             swaps: Vec::new(),
             mark: None,
+            label: None,
+            research: false,
         };
         let sealed = guarded(|| {
             let mut ready = manifest::ready(&statement, "pixel", &manifest::Extras::default())?;

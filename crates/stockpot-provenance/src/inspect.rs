@@ -20,7 +20,7 @@ use crate::report::{
     ActionNote, Credentials, Fault, Holder, Ingredient, Known, Report, Signer, SwapNote, Verdict,
     clean,
 };
-use crate::statement::MAX_STRETCHES;
+use crate::statement::{MAX_STRETCHES, VisibleLabel};
 use crate::strict;
 
 /// Pictures are held in memory while they are looked at.
@@ -369,11 +369,18 @@ fn swap(manifest: &Manifest) -> Option<SwapNote> {
         swap.faces.truncate(MAX_STRETCHES);
     }
     swaps.truncate(MOST_TOLD);
+    let label = note.label.map(|label| VisibleLabel {
+        text: clean(&label.text),
+        preset: label.preset.as_deref().map(clean),
+        secs: label.secs,
+    });
     Some(SwapNote {
         seal: note.seal,
         about: clean(&note.about),
         source_sha256: note.source_sha256.as_deref().map(clean),
         mark: binding.and_then(|b| Some(clean(b.value().ok()?.get("alg")?.as_str()?))),
         swaps,
+        label,
+        research: note.research,
     })
 }

@@ -30,5 +30,5 @@ pub use report::{
 pub use seal::{Sealed, Sealer};
 pub use statement::{
     Basis, FaceBox, FaceStretch, MAX_STRETCHES, Mark, Model, Origin, SealId, SourceType, Statement,
-    Swap, stretches,
+    Swap, VisibleLabel, stretches,
 };

@@ -82,6 +82,12 @@ pub(crate) fn ready(statement: &Statement, title: &str, extras: &Extras) -> c2pa
             }
         }
     }
+    if let Some(label) = &statement.label {
+        builder.add_action(json!({
+            "action": "c2pa.addedText",
+            "description": format!("A visible label: {}", label.text),
+        }))?;
+    }
     if let Some(mark) = &statement.mark {
         builder.add_action(json!({ "action": "c2pa.watermarked.bound" }))?;
         builder.add_assertion(
@@ -98,6 +104,8 @@ pub(crate) fn ready(statement: &Statement, title: &str, extras: &Extras) -> c2pa
         about: statement.about.clone(),
         source_sha256,
         swaps: statement.swaps.clone(),
+        label: statement.label.clone(),
+        research: statement.research,
     };
     builder.add_assertion(SEAL_LABEL, &note)?;
     if let Some(sha256) = &extras.gaps {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::statement::{SealId, Swap};
+use crate::statement::{SealId, Swap, VisibleLabel};
 
 /// What was done, and by which networks.
 pub(crate) const SEAL_LABEL: &str = "org.stockpot.seal";
@@ -25,6 +25,11 @@ pub(crate) struct SealNote {
     pub(crate) source_sha256: Option<String>,
     #[serde(default)]
     pub(crate) swaps: Vec<Swap>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<VisibleLabel>,
+    /// Only written where it is true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) research: bool,
 }
 
 /// The assertion [`GAPS_LABEL`]: SHA-256 of the parts of an ISO file that the standard's hash leaves

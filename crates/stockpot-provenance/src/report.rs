@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::statement::{SealId, Swap};
+use crate::statement::{SealId, Swap, VisibleLabel};
 
 /// Texts out of a file are cut after so many signs.
 const LONGEST_TEXT: usize = 300;
@@ -144,6 +144,10 @@ pub struct SwapNote {
     pub mark: Option<String>,
     /// Whose faces were drawn, where, by which networks.
     pub swaps: Vec<Swap>,
+    /// The visible label, if there is one.
+    pub label: Option<VisibleLabel>,
+    /// Whether exact masks and parameters of every frame were exported beside it, for research.
+    pub research: bool,
 }
 
 impl Report {

@@ -94,6 +94,10 @@ pub struct Statement {
     pub swaps: Vec<Swap>,
     /// The invisible mark in its frames.
     pub mark: Option<Mark>,
+    /// The visible label in its frames.
+    pub label: Option<VisibleLabel>,
+    /// Whether exact masks and parameters of every frame were exported beside it, for research.
+    pub research: bool,
 }
 
 /// What an output was made from.
@@ -231,6 +235,19 @@ pub struct Mark {
     pub algorithm: String,
     /// What it carries, in hexadecimal digits.
     pub value: String,
+}
+
+/// A label that everybody sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VisibleLabel {
+    /// What it says.
+    pub text: String,
+    /// The preset it was chosen by, such as `eu`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// For how many seconds from the first frame on; all the time without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secs: Option<f64>,
 }
 
 /// The faces of single frames, in order, as stretches: each is one run of frames without a gap, at

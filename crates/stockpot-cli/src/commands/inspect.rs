@@ -6,7 +6,9 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use stockpot_jobs::inspect::{self, ActionNote, Fault, Holder, Known, Reply, Report, Verdict};
+use stockpot_jobs::inspect::{
+    self, ActionNote, Fault, Found, Holder, Known, Reply, Report, Verdict,
+};
 
 use super::Session;
 use crate::args::InspectArgs;
@@ -23,7 +25,11 @@ const MOST_STRETCHES: usize = 6;
 
 /// Inspects, prints, and says by the exit status what was found.
 pub(super) fn run(session: &Session<'_>, args: InspectArgs) -> Result<ExitCode, Failure> {
-    let settings = inspect::Settings { files: args.files };
+    let settings = inspect::Settings {
+        files: args.files,
+        mark: args.mark.into(),
+        page: args.page,
+    };
     let reply = inspect::run(&session.ctx, &settings);
     session.reporter.finish();
     let reply = reply?;
@@ -39,17 +45,27 @@ pub(super) fn run(session: &Session<'_>, args: InspectArgs) -> Result<ExitCode, 
 fn text(reply: &Reply) -> String {
     let mut out = String::new();
     let many = reply.files.len() > MOST_TOLD_WHOLE;
-    for (n, report) in reply.files.iter().enumerate() {
-        if many && n > 0 && report.verdict == Verdict::Whole {
+    for (n, found) in reply.files.iter().enumerate() {
+        if many && n > 0 && found.report.verdict == Verdict::Whole {
             continue;
         }
         if n > 0 {
             out.push('\n');
         }
-        file(&mut out, report);
+        file(&mut out, &found.report);
+        mark(&mut out, found);
+    }
+    if let Some(page) = &reply.page {
+        line(&mut out, &format!("\npage: {}", page.display()));
     }
     if reply.files.len() > 1 {
-        let count = |wanted| reply.files.iter().filter(|r| r.verdict == wanted).count();
+        let count = |wanted| {
+            reply
+                .files
+                .iter()
+                .filter(|f| f.report.verdict == wanted)
+                .count()
+        };
         line(
             &mut out,
             &format!(
@@ -115,6 +131,19 @@ fn file(out: &mut String, report: &Report) {
     if let Some(mark) = &note.mark {
         pair("mark", &format!("says that it carries one ({mark})"));
     }
+    if let Some(label) = &note.label {
+        let time = match label.secs {
+            Some(secs) => format!("for the first {secs} seconds"),
+            None => "all the time".into(),
+        };
+        pair("label", &format!("says {:?}, {time}", label.text));
+    }
+    if note.research {
+        pair(
+            "research",
+            "exact masks and parameters were exported beside it",
+        );
+    }
     for swap in &note.swaps {
         pair(
             "model",
@@ -154,6 +183,72 @@ fn file(out: &mut String, report: &Report) {
     }
 }
 
+/// What the pixels say, beside the credentials.
+fn mark(out: &mut String, found: &Found) {
+    let mut pair = |name: &str, value: &str| line(out, &format!("  {name:<12} {value}"));
+    if let Some(reason) = &found.not_searched {
+        let reason = reason.lines().next().unwrap_or_default();
+        pair(
+            "in pixels",
+            &format!("could not be searched for the invisible mark: {reason}"),
+        );
+    }
+    let Some(mark) = &found.mark else {
+        if found.searched {
+            pair(
+                "in pixels",
+                "no invisible mark of stockpot was found; strong compression or scaling can hide one",
+            );
+        }
+        return;
+    };
+    let told = found
+        .report
+        .credentials
+        .as_ref()
+        .and_then(|c| c.swap.as_ref());
+    let means = match told {
+        Some(note) if note.seal.to_string() == mark.seal => "the one that its credentials name",
+        Some(_) => {
+            "ANOTHER SEAL THAN ITS CREDENTIALS NAME: it was made from another output of stockpot"
+        }
+        None => {
+            "a face in these frames was drawn by stockpot; the credentials that said so are gone"
+        }
+    };
+    pair(
+        "in pixels",
+        &format!("an invisible mark of seal {}: {means}", mark.seal),
+    );
+    let scaled = match (mark.scale_percent - 100.0).abs() < 1.0 {
+        true => String::new(),
+        false => format!(", scaled to {:.0} %", mark.scale_percent),
+    };
+    let mirrored = if mark.mirrored { ", mirrored" } else { "" };
+    let frames = match mark.frames {
+        1 => "one frame".into(),
+        n => format!("{n} frames"),
+    };
+    pair(
+        "",
+        &format!(
+            "read from {frames}, {:.1} deviations above chance{scaled}{mirrored}",
+            mark.score
+        ),
+    );
+    match (&found.credentials_in, told) {
+        (Some(file), _) => pair(
+            "",
+            &format!("the credentials of this seal are in {}", file.display()),
+        ),
+        (None, None) => pair(
+            "",
+            "who made it can find the credentials: `stockpot inspect` over the outputs shows the file of this seal",
+        ),
+        (None, Some(_)) => {}
+    }
+}
+
 fn verdict(report: &Report) -> &'static str {
     match (report.verdict, report.holder) {
         (Verdict::Whole, Some(Holder::Beside)) => {
@@ -180,6 +275,7 @@ fn done(action: &ActionNote) -> String {
         "c2pa.created" => "created",
         "c2pa.placed" => "put together",
         "c2pa.watermarked.bound" => "marked invisibly",
+        "c2pa.addedText" => "labelled",
         other => other,
     };
     let kind = action.source_type.as_deref().map(|kind| match kind {

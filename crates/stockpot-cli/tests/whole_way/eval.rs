@@ -67,6 +67,34 @@ fn a_tiny_bench_goes_the_whole_way() {
 }
 
 #[test]
+fn the_mark_and_the_credentials_are_measured() {
+    let Some(stock) = Stock::empty() else {
+        return;
+    };
+    if !stock.has_heads() {
+        skip("the head data are not installed (`stockpot models install`)");
+        return;
+    }
+    let reply = stock.ok("eval --tiny --seed 7 --tracks T12");
+    assert_eq!(reply["failed"], serde_json::json!([]), "{reply:#}");
+    let measures = reply["outcomes"][0]["measures"].as_array().unwrap();
+    let value = |name: &str| {
+        let found = measures
+            .iter()
+            .find(|m| m["name"].as_str().unwrap().starts_with(name));
+        found.unwrap_or_else(|| panic!("no {name:?} in {reply:#}"))["value"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(value("PSNR") > 35.0 && value("SSIM") > 0.97, "{reply:#}");
+    assert_eq!(value("bits right, pictures, JPEG 75"), 100.0);
+    assert_eq!(value("bits right, pictures, cropped 10 %"), 100.0);
+    assert_eq!(value("false alarms"), 0.0);
+    assert_eq!(value("sealed files that are whole"), 100.0);
+    assert_eq!(value("changed bytes"), 100.0);
+}
+
+#[test]
 fn clips_are_compared_with_the_truth() {
     let Some(stock) = Stock::empty() else {
         return;

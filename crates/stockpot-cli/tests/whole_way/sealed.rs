@@ -165,6 +165,168 @@ fn inspect_tells_whole_from_broken_from_nothing() {
 }
 
 #[test]
+fn a_stripped_swap_is_found_again_by_its_mark() {
+    let Some((stock, _)) = Stock::trained() else {
+        return;
+    };
+    let reply = stock.ok("swap a.mp4 --to d -o x.mp4");
+    let seal = reply["seal"].clone();
+    // Whole credentials speak for themselves; what the pixels say agrees.
+    let (_, whole) = report(&stock, "x.mp4");
+    assert_eq!(
+        (&whole["searched"], &whole["mark"]),
+        (&false.into(), &Value::Null)
+    );
+    let (_, whole) = report(&stock, "x.mp4 --mark always");
+    assert_eq!(whole["mark"]["seal"], seal);
+    assert_eq!(whole["credentials"]["swap"]["mark"], "org.stockpot.mark.1");
+    // Encoded anew, the credentials are gone and the mark is not.
+    stock.ffmpeg("-i x.mp4 -c:v libx264 -crf 24 -an stripped.mp4");
+    let (code, stripped) = report(&stock, "stripped.mp4");
+    assert_eq!((code, &stripped["verdict"]), (Some(3), &"none".into()));
+    assert_eq!(stripped["mark"]["seal"], seal, "{stripped:#}");
+    let words = stock.run("inspect stripped.mp4 x.mp4 --quiet");
+    for word in [
+        "was drawn by stockpot",
+        "credentials of this seal are in x.mp4",
+    ] {
+        assert!(words.out.contains(word), "no {word:?} in {}", words.out);
+    }
+    let (_, unasked) = report(&stock, "stripped.mp4 --mark never");
+    assert_eq!(
+        (&unasked["searched"], &unasked["mark"]),
+        (&false.into(), &Value::Null)
+    );
+    // A film that nobody swapped has none, and what is no film says why it was not searched.
+    let (code, film) = report(&stock, "a.mp4");
+    assert_eq!((code, &film["searched"]), (Some(3), &true.into()));
+    assert_eq!(film["mark"], Value::Null);
+    fs::write(stock.path("no.mp4"), "no film").unwrap();
+    let (_, other) = report(&stock, "no.mp4");
+    assert_eq!(other["searched"], false);
+    assert!(other["not_searched"].is_string(), "{other:#}");
+
+    // Single pictures, pictures of a sequence and sheets carry it too.
+    fs::create_dir(stock.path("many")).unwrap();
+    stock.ffmpeg("-i a.mp4 -frames:v 2 many/%d.png");
+    for (line, file) in [
+        ("many/1.png --to d -o one.jpg", "one.jpg"),
+        ("many --to d -o sequence", "sequence/000001.png"),
+        ("a.mp4 --to d -o sheet.png --preview 2", "sheet.png"),
+    ] {
+        let seal = stock.ok(&format!("swap {line}"))["seal"].clone();
+        let (code, found) = report(&stock, &format!("{file} --mark always"));
+        assert_eq!(
+            (code, &found["mark"]["seal"]),
+            (Some(0), &seal),
+            "{file}: {found:#}"
+        );
+    }
+    // Too small for it, and told so.
+    stock.ffmpeg("-i many/1.png -vf scale=120:120 small.png");
+    let small = stock.run("swap small.png --to d -o little.png --json --quiet");
+    if small.code == Some(0) {
+        let remarks = small.json()["remarks"].to_string();
+        assert!(
+            remarks.contains("too small for the invisible mark"),
+            "{remarks}"
+        );
+        let (_, little) = report(&stock, "little.png");
+        assert_eq!(little["credentials"]["swap"]["mark"], Value::Null);
+    }
+}
+
+#[test]
+fn what_an_output_is_can_be_shown() {
+    let Some((stock, _)) = Stock::trained() else {
+        return;
+    };
+    // A label for the first half second, a sheet and a folder for research; all of it is told.
+    let reply = stock.ok(
+        "swap a.mp4 --to d -o x.mp4 --frames 4-23 --label eu --label-time 0.5 --disclosure --sealed-research lab",
+    );
+    assert_eq!(reply["label"], "AI MODIFIED");
+    assert_eq!(
+        stock.list("."),
+        stock
+            .list(".")
+            .into_iter()
+            .filter(|n| !n.ends_with(".part") && !n.ends_with(".seal"))
+            .collect::<Vec<_>>()
+    );
+    let (code, report) = report(&stock, "x.mp4 --mark always --page about.html");
+    assert_eq!(code, Some(0), "{report:#}");
+    let swap = &report["credentials"]["swap"];
+    assert_eq!(swap["label"]["text"], "AI MODIFIED");
+    assert_eq!(
+        (&swap["label"]["secs"], &swap["label"]["preset"]),
+        (&0.5.into(), &"eu".into())
+    );
+    assert_eq!(swap["research"], true);
+    assert_eq!(report["mark"]["seal"], reply["seal"]);
+    let sheet = fs::read_to_string(stock.path("x.mp4.disclosure.txt")).unwrap();
+    let page = fs::read_to_string(stock.path("x.mp4.disclosure.html")).unwrap();
+    let about = fs::read_to_string(stock.path("about.html")).unwrap();
+    let seal = reply["seal"].as_str().unwrap();
+    for word in [
+        seal,
+        "synthetic",
+        "AI MODIFIED",
+        "Decoder state",
+        "Person who is drawn: d",
+        "whole when",
+    ] {
+        assert!(sheet.contains(word), "no {word:?} in {sheet}");
+        assert!(page.contains(word), "no {word:?} on the page");
+    }
+    for word in [
+        seal,
+        "data:image/jpeg;base64,",
+        "Whole:",
+        "a.mp4",
+        "<svg class=\"time\"",
+    ] {
+        assert!(about.contains(word), "no {word:?} on the page");
+    }
+    for page in [&page, &about] {
+        assert!(!page.contains("<script") && !page.contains("src=\"http"));
+    }
+    // One line for the job, one a frame, one for the end; a mask for every face.
+    let lines: Vec<Value> = fs::read_to_string(stock.path("lab/frames.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 22);
+    assert_eq!(
+        (&lines[0]["kind"], &lines[0]["seal"]),
+        (&"job".into(), &reply["seal"])
+    );
+    assert_eq!(
+        (&lines[1]["frame"], &lines[1]["output"]),
+        (&4.into(), &0.into())
+    );
+    assert_eq!(
+        (&lines[21]["faces"], &lines[21]["verdict"]),
+        (&20.into(), &"whole".into())
+    );
+    assert_eq!(stock.list("lab/masks").len(), 20);
+    let first =
+        stock.ffprobe("-show_entries stream=width,pix_fmt -of csv=p=0 lab/masks/000004.png");
+    assert_eq!(first.trim(), "256,gray");
+
+    // What cannot be done is told before the work.
+    for (line, word) in [
+        ("a.mp4 --label china --label-time 1", "2 s or more"),
+        ("a.mp4 --label künstlich", "cannot be drawn"),
+        ("a.mp4 --sealed-research lab", "something in the folder"),
+    ] {
+        stock.fails(&format!("swap {line} --to d -o y.mp4"), 2, &[word]);
+    }
+    stock.fails("inspect x.mp4 a.mp4 --page p.html", 2, &["one file"]);
+}
+
+#[test]
 fn without_a_key_nothing_is_written() {
     let Some((stock, _)) = Stock::trained() else {
         return;

@@ -96,6 +96,8 @@ pub(super) fn film(
         about: "A person who does not exist, rendered".into(),
         swaps: Vec::new(),
         mark: None,
+        label: None,
+        research: false,
     };
     ctx.sealer()?.seal(clip.part, &clip.target, &statement)?;
     Ok(())

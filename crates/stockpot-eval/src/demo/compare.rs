@@ -100,6 +100,8 @@ fn put_together(seen: Vec<PathBuf>, about: &str) -> Statement {
         about: about.into(),
         swaps: Vec::new(),
         mark: None,
+        label: None,
+        research: false,
     }
 }
 

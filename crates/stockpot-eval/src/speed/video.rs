@@ -118,6 +118,7 @@ pub(super) fn measure(ctx: &Context, plan: &Plan) -> Result<(Video, Vec<Feeding>
                     crf: None,
                     encoder: None,
                     convert: swap::ConvertSettings::default(),
+                    openness: swap::Openness::default(),
                 },
             )?;
             swapped.push(f64::from(plan.frames) / begun.elapsed().as_secs_f64());

@@ -315,6 +315,7 @@ fn a_foreign_decoder_is_refused_until_it_is_stitched() {
         crf: None,
         encoder: Some("current".into()),
         convert: swap::ConvertSettings::default(),
+        openness: swap::Openness::default(),
     };
     let error = swap::run(&ctx, &wish).unwrap_err();
     assert!(error.message.contains("foreign"), "{}", error.message);

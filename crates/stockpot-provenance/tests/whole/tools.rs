@@ -105,6 +105,8 @@ pub(crate) fn rendered() -> Statement {
         about: "Rendered by a test".into(),
         swaps: Vec::new(),
         mark: None,
+        label: None,
+        research: false,
     }
 }
 
@@ -146,5 +148,7 @@ pub(crate) fn swapped(source: &Path) -> Statement {
             ],
         }],
         mark: None,
+        label: None,
+        research: false,
     }
 }
