@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use stockpot_core::{ContentHash, PersonName};
+use stockpot_faceset::ops::SourceMedian;
 use stockpot_faceset::{Faceset, ops};
 use stockpot_library::Library;
 
@@ -21,6 +22,11 @@ pub(super) const ATTACHMENT: &str = "identity";
 /// medians scatter less. Measured: one made-up person in two performances and lights 0.04 to 0.26,
 /// two of twelve made-up people 0.38 to 0.69 (below 0.45 one pair in 20), two filmed people 0.52.
 const TWO_PEOPLE: f32 = 0.45;
+/// Medians of fewer faces than this scatter nearly as single pictures do, so dlib's own threshold holds.
+const FEW_FACES: usize = 16;
+/// Two single pictures farther apart than this show two people: the threshold that comes with dlib's
+/// network.
+const TWO_PEOPLE_IN_PICTURES: f32 = 0.6;
 /// Medians nearer than this are one person, or twins.
 const ONE_PERSON: f32 = 0.2;
 /// How many parents are looked at for an identity: refits and stitches keep none of their own.
@@ -54,17 +60,19 @@ pub(super) fn check(
             ))),
         }
         };
-        if let Some((number, apart)) = odd_source(&faceset) {
+        if let Some((number, apart, limit)) = odd_source(&ops::source_medians(&faceset)) {
             refuse(format!(
-                "The faces of {person} from {} look like somebody else than most (distance {apart:.2}, two people from {TWO_PEOPLE} on)",
+                "The faces of {person} from {} look like somebody else than most (distance {apart:.2}, two people from {limit} on)",
                 faceset.sources()[number].info.name
             ))?;
         }
         if let Some(before) = of_decoder(library, person)? {
             let apart = distance(&before, &median);
-            if apart >= TWO_PEOPLE {
+            let known = ops::source_medians(&faceset).iter().map(|s| s.faces).sum();
+            let limit = limit(known);
+            if apart >= limit {
                 refuse(format!(
-                    "The faces of {person} look like somebody else than the decoder of {person} learned (distance {apart:.2}, two people from {TWO_PEOPLE} on)"
+                    "The faces of {person} look like somebody else than the decoder of {person} learned (distance {apart:.2}, two people from {limit} on)"
                 ))?;
             }
         }
@@ -124,16 +132,24 @@ fn read(
     })
 }
 
-/// The video whose faces are the farthest from those of the one with most faces, if they are
-/// somebody else's.
-fn odd_source(faceset: &Faceset) -> Option<(usize, f32)> {
-    let all = ops::source_medians(faceset);
+/// Medians of so many faces are two people's from this distance on.
+fn limit(faces: usize) -> f32 {
+    match faces < FEW_FACES {
+        true => TWO_PEOPLE_IN_PICTURES,
+        false => TWO_PEOPLE,
+    }
+}
+
+/// The source whose faces are the farthest beyond the limit from those of the one with most faces, if
+/// they are somebody else's: with the distance and the limit.
+fn odd_source(all: &[SourceMedian]) -> Option<(usize, f32, f32)> {
     let main = all.iter().max_by_key(|s| s.faces)?;
-    let apart = all
-        .iter()
-        .map(|s| (s.source, distance(&s.embedding, &main.embedding)));
-    let farthest = apart.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    (farthest.1 >= TWO_PEOPLE).then_some(farthest)
+    let odd = all.iter().map(|s| {
+        let apart = distance(&s.embedding, &main.embedding);
+        (s.source, apart, limit(s.faces.min(main.faces)))
+    });
+    odd.filter(|(_, apart, limit)| apart >= limit)
+        .max_by(|a, b| (a.1 - a.2).total_cmp(&(b.1 - b.2)))
 }
 
 fn nearest<'a>(
@@ -165,5 +181,30 @@ mod tests {
         );
         assert_eq!(distance(&identity, &identity), 0.0);
         assert!((distance(&[0.0, 3.0], &[4.0, 0.0]) - 5.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_few_pictures_may_lie_farther_from_the_others_than_a_video() {
+        let source = |source, faces, first| {
+            let mut embedding = vec![0.0; 128];
+            embedding[0] = first;
+            SourceMedian {
+                source,
+                faces,
+                embedding,
+            }
+        };
+        let main = source(0, 300, 0.0);
+        let odd = |other: SourceMedian| odd_source(&[main.clone(), other]).map(|o| o.0);
+        assert_eq!(odd(source(1, 16, 0.46)), Some(1));
+        assert_eq!(odd(source(1, 15, 0.46)), None);
+        assert_eq!(odd(source(1, 5, 0.61)), Some(1));
+        assert_eq!(odd(source(1, 300, 0.44)), None);
+        // Where all are small, the largest of them says little.
+        let few = [source(0, 5, 0.0), source(1, 5, 0.5)];
+        assert_eq!(odd_source(&few), None);
+        // The one that is farthest beyond its own limit is named.
+        let three = [main.clone(), source(1, 4, 0.62), source(2, 40, 0.6)];
+        assert_eq!(odd_source(&three).map(|o| o.0), Some(2));
     }
 }
