@@ -456,9 +456,43 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LegacyCommand {
     /// Take a folder of FakeApp, OpenFaceSwap or the old scripts into the library
-    Import(LegacyArgs),
+    Import(LegacyImportArgs),
     /// Write two persons as a folder that the old programs and Keras 2 load
     Export(LegacyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LegacyImportArgs {
+    #[command(flatten)]
+    pub(crate) folder: LegacyArgs,
+    /// The order of colours in the pictures that it was trained on
+    #[arg(long, value_enum, default_value_t = Colours::Bgr)]
+    pub(crate) colours: Colours,
+    /// The order in which pictures were flattened: `channels-first` was usual on Theano
+    #[arg(long, value_enum, default_value_t = Flatten::ChannelsLast)]
+    pub(crate) flatten: Flatten,
+    /// Let swaps put faces back by the half pixel of 64 that the tools of 2018 drew them too far to
+    /// the lower right
+    #[arg(long)]
+    pub(crate) half_pixel: bool,
+}
+
+/// The order of colours in a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colours {
+    /// As the tools of 2018 read pictures
+    Bgr,
+    /// Red first
+    Rgb,
+}
+
+/// The order in which the numbers of a picture are put into a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Flatten {
+    /// Rows, columns, channels
+    ChannelsLast,
+    /// Channels, rows, columns
+    ChannelsFirst,
 }
 
 #[derive(Debug, Args)]

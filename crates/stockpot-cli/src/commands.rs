@@ -19,9 +19,9 @@ use stockpot_jobs::context::OwnCertificate;
 use stockpot_jobs::{self as jobs, Context};
 
 use crate::args::{
-    BatchSize, BenchArgs, Cli, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs, FaceOrder,
-    FacesCommand, Freeze, LegacyArgs, LegacyCommand, ModelsCommand, SpeedArgs, Start, StockCommand,
-    SwapArgs, TrainArgs, Until,
+    BatchSize, BenchArgs, Cli, Colours, Command, DemoArgs, EvalArgs, EvalCommand, ExtractArgs,
+    FaceOrder, FacesCommand, Flatten, Freeze, LegacyArgs, LegacyCommand, ModelsCommand, SpeedArgs,
+    Start, StockCommand, SwapArgs, TrainArgs, Until,
 };
 use crate::console::Console;
 use crate::environment;
@@ -404,7 +404,18 @@ fn legacy(session: &Session<'_>, command: LegacyCommand) -> Result<ExitCode, Fai
     };
     match command {
         LegacyCommand::Import(args) => {
-            session.job(|ctx| jobs::legacy::import(ctx, &settings(args)))
+            let corrections = jobs::legacy::Corrections {
+                rgb: args.colours == Colours::Rgb,
+                channels_first: args.flatten == Flatten::ChannelsFirst,
+                half_pixel: args.half_pixel,
+            };
+            let renderer = compat::renderer();
+            let faces = match &renderer {
+                Ok(faces) => Ok(faces as &dyn jobs::compat::CalibrationSource),
+                Err(failure) => Err(failure.to_string()),
+            };
+            let folder = settings(args.folder);
+            session.job(|ctx| jobs::legacy::import(ctx, faces, &folder, corrections))
         }
         LegacyCommand::Export(args) => {
             session.job(|ctx| jobs::legacy::export(ctx, &settings(args)))

@@ -92,6 +92,17 @@ impl Placement {
         self.resolution as usize * self.resolution as usize
     }
 
+    /// The placement at which a picture belongs that lies `px` of the network's pixels too far to the
+    /// right and down.
+    #[must_use]
+    pub fn shifted_back(&self, px: f64) -> Self {
+        let by = px * self.area.side() / f64::from(self.resolution.max(1));
+        Self {
+            face_from_frame: Affine::scale_then_shift(1.0, by, by) * self.face_from_frame,
+            ..*self
+        }
+    }
+
     /// Frame pixels to the network's pixels.
     ///
     /// # Errors
@@ -212,4 +223,26 @@ pub(crate) fn check_frame<T: Depth>(frame: &Image<T, 3>) -> Result<Size, Error> 
 /// The outline of a face from its landmarks, as [`FacePatch::oval`] wants it.
 pub fn face_oval(landmarks: &FaceLandmarks) -> Vec<Point<Frame>> {
     OVAL.iter().map(|i| landmarks.point(*i)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_off_is_looked_up_where_it_lies() {
+        let placement = Placement {
+            face_from_frame: Affine::from_rows([0.01, 0.002, -0.4, -0.002, 0.01, -0.6]),
+            area: Area::Narrow,
+            resolution: 64,
+        };
+        let place = |placement: &Placement| {
+            let net = placement.net_from_frame().unwrap();
+            net.apply(Point::new(70.0, 90.0))
+        };
+        let (right, off) = (place(&placement), place(&placement.shifted_back(0.5)));
+        assert!((off.x - right.x - 0.5).abs() < 1e-9, "{right:?} {off:?}");
+        assert!((off.y - right.y - 0.5).abs() < 1e-9, "{right:?} {off:?}");
+        assert_eq!(placement.shifted_back(0.0), placement);
+    }
 }

@@ -7,6 +7,8 @@
 //!
 //! Start with [`import`]; [`export`] is its way back.
 
+mod kin;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -20,13 +22,18 @@ use stockpot_library::{
 };
 use stockpot_model::{Family, Kind, Layout, Network, Params, weights_file};
 
+pub use self::kin::Related;
+use crate::compat::CalibrationSource;
 use crate::context::{Context, now_secs};
 use crate::error::{JobError, io};
 use crate::person::PATIENCE;
-use crate::swap::area_of;
+use crate::swap::{SHIFT, area_of};
 
 /// The square of the face that the tools of 2018 trained on.
 const AREA: Area = Area::Narrow;
+/// How far those tools drew faces to the right and down of where they were seen, in pixels of 64: the
+/// warped input and the target came from grids half a pixel apart.
+const SHIFT_PX: f64 = 0.5;
 
 /// A folder and the persons whose decoders are in it.
 #[derive(Debug, Clone)]
@@ -37,6 +44,18 @@ pub struct Settings {
     pub a: PersonName,
     /// The person of `decoder_B.h5`.
     pub b: PersonName,
+}
+
+/// What the program that wrote a folder did in another way than the scripts of 2018, or what of
+/// their ways is to be put right. None of it can be read from the files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Corrections {
+    /// It read pictures as RGB, not BGR.
+    pub rgb: bool,
+    /// It flattened channels, rows, columns, as on Theano.
+    pub channels_first: bool,
+    /// Faces that are drawn are put half a pixel of 64 back, where they belong.
+    pub half_pixel: bool,
 }
 
 /// What was imported.
@@ -58,6 +77,8 @@ pub struct ImportReply {
     pub uncertain: Vec<String>,
     /// Persons whose decoders belong to an earlier encoder state; they still use that.
     pub with_earlier_encoder: Vec<PersonName>,
+    /// How the encoder is related to those that were here, by measurement.
+    pub related: Vec<Related>,
     /// What to do next.
     pub next: String,
 }
@@ -86,21 +107,33 @@ pub struct ExportReply {
     pub notes: Vec<String>,
 }
 
-/// Imports a folder.
+/// Imports a folder, and measures on the calibration faces whether its encoder comes from the line of
+/// one that is here.
 ///
 /// # Errors
 /// If a person is unknown or without consent, if the folder is not one of the network of 2018, if
 /// the library holds other networks, or if somebody else commits at the same moment.
-pub fn import(ctx: &Context, settings: &Settings) -> Result<ImportReply, JobError> {
+pub fn import(
+    ctx: &Context,
+    source: Result<&dyn CalibrationSource, String>,
+    settings: &Settings,
+    corrections: Corrections,
+) -> Result<ImportReply, JobError> {
     let library = ctx.library()?;
     let consents = consents(ctx, &library, settings, Use::Train)?;
     ctx.phase("read the folder", 0);
-    let folder = read_legacy(&settings.dir)?;
+    let mut folder = read_legacy(&settings.dir)?;
+    if corrections.rgb {
+        folder.keep_colours();
+    }
+    if corrections.channels_first {
+        folder.flatten_by_rows();
+    }
     let family = family_of(folder.net)?;
     refuse_other_library(&library, family)?;
     ctx.check_cancel()?;
     ctx.phase("store the states", 0);
-    let uncertain = uncertain(&folder);
+    let uncertain = uncertain(&folder, corrections);
     let described = json!({
         "kind": "legacy-import",
         "folder": settings.dir.display().to_string(),
@@ -111,6 +144,11 @@ pub fn import(ctx: &Context, settings: &Settings) -> Result<ImportReply, JobErro
         "backend": folder.writer.backend,
         "keras_version": folder.writer.keras_version,
         "uncertain": uncertain,
+        "corrected": {
+            "rgb": corrections.rgb,
+            "channels_first": corrections.channels_first,
+            "half_pixel": corrections.half_pixel,
+        },
     });
     let written_by = folder.writer.keras_version.as_ref().map(|version| {
         let backend = folder
@@ -121,7 +159,15 @@ pub fn import(ctx: &Context, settings: &Settings) -> Result<ImportReply, JobErro
         format!("Keras {version} on {backend}")
     });
     let net = folder.net;
-    let (run, report) = commit(ctx, &library, family, folder, &described, consents)?;
+    let shift_px = if corrections.half_pixel {
+        SHIFT_PX
+    } else {
+        0.0
+    };
+    let (run, report) = commit(
+        ctx, &library, family, folder, shift_px, &described, consents,
+    )?;
+    let related = kin::related(ctx, &library, source, &report.encoder);
     let decoders = [
         (&settings.a, LEGACY_FILES[1]),
         (&settings.b, LEGACY_FILES[2]),
@@ -155,6 +201,7 @@ pub fn import(ctx: &Context, settings: &Settings) -> Result<ImportReply, JobErro
             .collect(),
         uncertain,
         with_earlier_encoder: report.trained_with_another,
+        related,
         next: format!(
             "look at a few frames: stockpot swap INPUT --to {} -o sheet.png --preview 9",
             settings.b
@@ -298,6 +345,7 @@ fn commit(
     library: &Library,
     family: Family,
     folder: LegacyFolder,
+    shift_px: f64,
     described: &serde_json::Value,
     consents: [Consented; 2],
 ) -> Result<(RunId, CommitReport), JobError> {
@@ -322,21 +370,25 @@ fn commit(
         ("area".to_owned(), format!("{AREA:?}").to_lowercase()),
         ("run".to_owned(), run.to_string()),
     ]);
-    let state = |layout: &std::sync::Arc<Layout>, data| -> Result<NewState, JobError> {
+    let mut drawn = metadata.clone();
+    if shift_px != 0.0 {
+        drawn.insert(SHIFT.to_owned(), shift_px.to_string());
+    }
+    let state = |layout: &std::sync::Arc<Layout>, data, words| -> Result<NewState, JobError> {
         let params = Params::from_data(layout.clone(), data).ok_or_else(wrong_shapes)?;
         Ok(NewState {
-            bytes: weights_file::to_bytes(family, &params, &metadata)?,
+            bytes: weights_file::to_bytes(family, &params, words)?,
             ..NewState::default()
         })
     };
-    let encoder = EncoderChoice::New(state(encoder_layout, folder.encoder)?);
+    let encoder = EncoderChoice::New(state(encoder_layout, folder.encoder, &metadata)?);
     let mut decoders = Vec::new();
     for (consent, data) in consents.into_iter().zip(folder.decoders) {
         decoders.push(NewDecoder {
             consent,
             stitched_from: None,
             form: DecoderForm::Full,
-            state: state(decoder_layout, data)?,
+            state: state(decoder_layout, data, &drawn)?,
         });
     }
     let writer = library.writer(now, PATIENCE)?;
@@ -365,25 +417,46 @@ fn wrong_shapes() -> JobError {
 }
 
 /// What such a folder does not say.
-fn uncertain(folder: &LegacyFolder) -> Vec<String> {
+fn uncertain(folder: &LegacyFolder, corrections: Corrections) -> Vec<String> {
+    let colours = match corrections.rgb {
+        true => "the colour order: RGB, as you said",
+        false => {
+            "the colour order: BGR was assumed, as the tools of 2018 read pictures; if red and blue are exchanged in a swap, import it again with --colours rgb"
+        }
+    };
+    let shift = match corrections.half_pixel {
+        true => {
+            "the shift of their training, half a pixel of 64 to the lower right: a swap puts faces back by as much, as you said"
+        }
+        false => {
+            "the shift of their training: those tools drew faces half a pixel of 64 to the lower right; `--half-pixel` at import lets swaps put them back"
+        }
+    };
     let mut out = vec![
         "who A and B are: the files hold no names, yours were taken".to_owned(),
         "that the three files belong together: every decoder fits every encoder by its shapes"
             .to_owned(),
-        "the colour order: BGR was assumed, as the tools of 2018 read pictures; if red and blue are exchanged in a swap, it was RGB".to_owned(),
+        colours.to_owned(),
         "how faces were cut: brows to lower lip by 68 landmarks was assumed (the area narrow)"
             .to_owned(),
-        "the shift of their training: those tools drew faces half a pixel of 64 to the lower right; it is not corrected".to_owned(),
+        shift.to_owned(),
         "how long it was trained: counted as 0 steps".to_owned(),
     ];
+    if corrections.channels_first {
+        out.push("the order of the dense layers: channels, rows, columns, as you said".to_owned());
+    }
     if folder.net.layers() != 4 && folder.net.layers() != 3 {
         out.push(format!("the network: it is {}", folder.net.known_as()));
     }
     match folder.writer.backend.as_deref() {
         Some("tensorflow") => {}
-        Some("theano") => out.push(
-            "the backend: Theano's kernels were turned; its dense layers are taken to be in the order rows, columns, channels".to_owned(),
-        ),
+        Some("theano") => {
+            let mut text = "the backend: Theano's kernels were turned; it pads both sides by as much, which cannot be put right".to_owned();
+            if !corrections.channels_first {
+                text += "; its dense layers are taken to be in the order rows, columns, channels: if a swap is a blur, import it again with --flatten channels-first";
+            }
+            out.push(text);
+        }
         other => out.push(format!(
             "the backend: it says {}, TensorFlow was assumed",
             other.unwrap_or("nothing")

@@ -363,7 +363,8 @@ fn load_pair(
     }
     let family = decoder.record.family.clone();
     let drawn = Drawn::new(library, consent, family, wanted, decoder.hash)?;
-    Ok((Pair::new(&network, area, &encoder, &params), drawn))
+    let pair = Pair::new(&network, area, &encoder, &params).drawn_off(shift_of(&decoder_bytes)?);
+    Ok((pair, drawn))
 }
 
 /// The training area that a weights file names.
@@ -373,6 +374,27 @@ pub(crate) fn area_of(bytes: &[u8]) -> Result<Area, JobError> {
     serde_json::from_value(serde_json::Value::String(name.clone())).map_err(|_| {
         JobError::failed(format!(
             "The weights name the training area `{name}`; known are narrow, face and head"
+        ))
+        .with_hint("update stockpot, or run `stockpot library verify`")
+    })
+}
+
+/// What a decoder's file calls its shift, see [`shift_of`].
+pub(crate) const SHIFT: &str = "shift_px";
+/// A shift larger than this is none of any program that is known.
+const MOST_SHIFT_PX: f64 = 4.0;
+
+/// How many of its pixels a decoder draws too far to the right and down, by its file; 0 without a word.
+pub(crate) fn shift_of(bytes: &[u8]) -> Result<f64, JobError> {
+    let metadata = weights_file::metadata(bytes)?;
+    let Some(text) = metadata.get(SHIFT) else {
+        return Ok(0.0);
+    };
+    let number: Option<f64> = text.parse().ok();
+    let number = number.filter(|px| px.abs() <= MOST_SHIFT_PX);
+    number.ok_or_else(|| {
+        JobError::failed(format!(
+            "The weights name a shift of `{text}` pixels; known are -{MOST_SHIFT_PX} to {MOST_SHIFT_PX}"
         ))
         .with_hint("update stockpot, or run `stockpot library verify`")
     })

@@ -27,6 +27,7 @@ pub(crate) struct Pair {
     area: Area,
     resolution: u32,
     has_mask: bool,
+    shift_px: f64,
 }
 
 impl Pair {
@@ -43,7 +44,14 @@ impl Pair {
             area,
             resolution: family.resolution(),
             has_mask: family.has_mask(),
+            shift_px: 0.0,
         }
+    }
+
+    /// What it draws lies so many of its pixels too far to the right and down, and is put back.
+    #[must_use]
+    pub(crate) fn drawn_off(self, shift_px: f64) -> Self {
+        Self { shift_px, ..self }
     }
 
     /// The square of the face that is drawn.
@@ -241,7 +249,7 @@ impl<'a> Swapper<'a> {
             work.push(match (input, face) {
                 (Some((placement, _)), Some(face)) => outputs.next().map(|(rgb, mask)| Work {
                     track: face.track,
-                    placement,
+                    placement: placement.shifted_back(self.pair.shift_px),
                     oval: face_oval(&face.landmarks),
                     rgb,
                     mask,

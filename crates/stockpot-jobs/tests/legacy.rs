@@ -9,8 +9,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stockpot_core::{CancelToken, PersonName, Progress};
-use stockpot_jobs::{Context, init, legacy, person};
+use stockpot_core::rng::Rng;
+use stockpot_core::{Area, CancelToken, PersonName, Progress};
+use stockpot_jobs::compat::{CalibrationFaces, CalibrationSource, Verdict};
+use stockpot_jobs::{Context, JobError, init, legacy, person};
 use stockpot_library::legacy::{LEGACY_FILES, LegacyNet, write_legacy};
 use stockpot_model::{Family, Network, Params, Plan, weights_file};
 
@@ -53,6 +55,30 @@ fn settings(dir: PathBuf, a: &str, b: &str) -> legacy::Settings {
     }
 }
 
+/// Faces of noise, always the same.
+struct Noise;
+
+impl CalibrationSource for Noise {
+    fn faces(
+        &self,
+        _: &Context,
+        area: Area,
+        resolution: u32,
+    ) -> Result<CalibrationFaces, JobError> {
+        let mut rng = Rng::stream(3, "noise", 0);
+        let rgb = (0..40 * 3 * resolution.pow(2)).map(|_| rng.next_u64() as u8);
+        CalibrationFaces::new(area, resolution, rgb.collect())
+    }
+
+    fn at_hand(&self, _: &Context, _: Area, _: u32) -> Result<bool, JobError> {
+        Ok(true)
+    }
+}
+
+fn import(ctx: &Context, settings: &legacy::Settings) -> Result<legacy::ImportReply, JobError> {
+    legacy::import(ctx, Ok(&Noise), settings, legacy::Corrections::default())
+}
+
 /// The smallest network, with numbers that are all different.
 fn write_small(dir: &Path) {
     let net = LegacyNet::new(2, 16, 32).unwrap();
@@ -71,7 +97,7 @@ fn import_and_export_give_the_same_folder() {
     let ctx = library(&home.path().join("stock"), &["anna", "bert", "cleo"]);
     let (old, new) = (home.path().join("old"), home.path().join("new"));
     write_small(&old);
-    let reply = legacy::import(&ctx, &settings(old.clone(), "anna", "bert")).unwrap();
+    let reply = import(&ctx, &settings(old.clone(), "anna", "bert")).unwrap();
     assert_eq!(reply.network, "classic-2x16d32");
     assert_eq!(
         reply.written_by.as_deref(),
@@ -95,7 +121,7 @@ fn import_and_export_give_the_same_folder() {
         );
     }
     // A second folder of the lineage: A anew, and another person.
-    let again = legacy::import(&ctx, &settings(new, "anna", "cleo")).unwrap();
+    let again = import(&ctx, &settings(new, "anna", "cleo")).unwrap();
     assert_eq!(again.with_earlier_encoder, [name("bert")]);
     let stock = ctx.library().unwrap();
     assert!(
@@ -113,6 +139,102 @@ fn import_and_export_give_the_same_folder() {
     assert!(!home.path().join("x").exists());
 }
 
+/// A folder whose encoder has these numbers.
+fn write_with(dir: &Path, encoder: &[f32]) {
+    let net = LegacyNet::new(2, 16, 32).unwrap();
+    let n: usize = net
+        .decoder_shapes()
+        .iter()
+        .map(|s| s.iter().product::<usize>())
+        .sum();
+    let decoder = vec![0.01; n];
+    write_legacy(dir, net, encoder, [&decoder, &decoder]).unwrap();
+}
+
+#[test]
+fn a_line_is_recognised_by_measurement() {
+    let home = tempfile::tempdir().unwrap();
+    let ctx = library(
+        &home.path().join("stock"),
+        &["anna", "bert", "cleo", "dora"],
+    );
+    let network = Network::new("classic-2x16d32".parse::<Family>().unwrap());
+    let init = |seed| Params::init(network.encoder_layout().clone(), seed).data;
+    let (first, foreign) = (init(1), init(2));
+    // Trained on a little.
+    let mixed = first.iter().zip(&foreign);
+    let second: Vec<f32> = mixed.map(|(a, b)| 0.97 * a + 0.03 * b).collect();
+    let dirs = ["ab", "ac", "xy", "again"].map(|name| home.path().join(name));
+    for (dir, encoder) in dirs.iter().zip([&first, &second, &foreign, &first]) {
+        write_with(dir, encoder);
+    }
+    let reply = |i: usize, a, b| import(&ctx, &settings(dirs[i].clone(), a, b)).unwrap();
+    let ab = reply(0, "anna", "bert");
+    assert!(ab.related.is_empty());
+    let ac = reply(1, "anna", "cleo");
+    let [kin] = ac.related.as_slice() else {
+        panic!("{ac:#?}");
+    };
+    assert!(
+        kin.encoder == ab.encoder && kin.verdict == Verdict::Kin,
+        "{kin:?}"
+    );
+    assert!(kin.agreement.unwrap() > 0.5 && kin.means.contains("one line"));
+    let xy = reply(2, "anna", "dora");
+    assert_eq!(xy.related.len(), 2);
+    for other in &xy.related {
+        assert!(other.verdict == Verdict::Foreign, "{other:?}");
+        assert!(other.agreement.unwrap() < 0.5 && other.means.contains("stitch"));
+    }
+    // Without faces it is said that nothing was measured, and the import stands.
+    let nothing = Err("no renderer".to_owned());
+    let again = settings(dirs[3].clone(), "cleo", "dora");
+    let again = legacy::import(&ctx, nothing, &again, legacy::Corrections::default()).unwrap();
+    assert!(again.related.is_empty());
+}
+
+#[test]
+fn corrections_are_made_and_kept_in_the_record() {
+    let home = tempfile::tempdir().unwrap();
+    let ctx = library(&home.path().join("stock"), &["anna", "bert"]);
+    let old = home.path().join("old");
+    write_small(&old);
+    let corrections = legacy::Corrections {
+        rgb: true,
+        channels_first: true,
+        half_pixel: true,
+    };
+    let settings = settings(old.clone(), "anna", "bert");
+    let reply = legacy::import(&ctx, Ok(&Noise), &settings, corrections).unwrap();
+    assert!(reply.uncertain.iter().all(|text| !text.contains("BGR")));
+    let stock = ctx.library().unwrap();
+    let encoder = stock.current_encoder().unwrap().unwrap().record.object;
+    let bytes = stock.get_object(&encoder).unwrap();
+    assert!(
+        !weights_file::metadata(&bytes)
+            .unwrap()
+            .contains_key("shift_px")
+    );
+    let network = Network::new("classic-2x16d32".parse::<Family>().unwrap());
+    let found = weights_file::from_bytes(network.family(), network.encoder_layout(), &bytes);
+    let mut wanted = stockpot_library::legacy::read_legacy(&old).unwrap();
+    let plain = wanted.encoder.clone();
+    wanted.keep_colours();
+    wanted.flatten_by_rows();
+    let found = found.unwrap().data;
+    assert!(found == wanted.encoder && found != plain);
+    let state = stock.current_decoder(&name("bert")).unwrap().unwrap();
+    let bytes = stock.get_object(&state.record.object).unwrap();
+    assert_eq!(weights_file::metadata(&bytes).unwrap()["shift_px"], "0.5");
+    let described = ctx
+        .library_dir
+        .join("runs")
+        .join(&reply.run)
+        .join("import.json");
+    let described = std::fs::read_to_string(described).unwrap();
+    assert!(described.contains("\"half_pixel\": true"), "{described}");
+}
+
 #[test]
 fn what_cannot_be_imported_changes_nothing() {
     let home = tempfile::tempdir().unwrap();
@@ -120,7 +242,7 @@ fn what_cannot_be_imported_changes_nothing() {
     let old = home.path().join("old");
     write_small(&old);
     let refused = |dir: &Path, a: &str, b: &str, word: &str| {
-        let error = legacy::import(&ctx, &settings(dir.into(), a, b)).unwrap_err();
+        let error = import(&ctx, &settings(dir.into(), a, b)).unwrap_err();
         assert!(error.message.contains(word), "{error}");
     };
     refused(&old, "anna", "dora", "`dora`");
@@ -216,7 +338,7 @@ fn folders_of_keras_give_its_outputs() {
         let folder = dir.strip_prefix(&root).unwrap().display();
         let home = tempfile::tempdir().unwrap();
         let ctx = library(&home.path().join("stock"), &["anna", "bert"]);
-        let reply = legacy::import(&ctx, &settings(dir.clone(), "anna", "bert")).unwrap();
+        let reply = import(&ctx, &settings(dir.clone(), "anna", "bert")).unwrap();
         eprintln!("{folder}: {}, {}", reply.network, reply.found);
         let stock = ctx.library().unwrap();
         let network = Network::new(reply.network.parse::<Family>().unwrap());
@@ -253,7 +375,7 @@ fn folders_of_keras_give_its_outputs() {
         let out = home.path().join("out");
         legacy::export(&ctx, &settings(out.clone(), "anna", "bert")).unwrap();
         let second = library(&home.path().join("second"), &["anna", "bert"]);
-        legacy::import(&second, &settings(out, "anna", "bert")).unwrap();
+        import(&second, &settings(out, "anna", "bert")).unwrap();
         let first = stockpot_library::legacy::read_legacy(&dir).unwrap();
         let back = stockpot_library::legacy::read_legacy(&home.path().join("out")).unwrap();
         let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();

@@ -21,6 +21,7 @@ pub mod stitch;
 pub(crate) mod wear;
 
 pub use calibration::{CalibrationFaces, CalibrationSource};
+pub use relation::Verdict;
 
 use stockpot_core::{ContentHash, PersonName};
 use stockpot_library::{DecoderStateRecord, Library, Stored};

@@ -25,6 +25,7 @@ use super::{current_decoder, find_encoder};
 use crate::context::{Context, now_secs};
 use crate::error::JobError;
 use crate::person::PATIENCE;
+use crate::swap::SHIFT;
 
 /// One of so many calibration faces is drawn to compare pictures.
 const DRAWN_EVERY: usize = 10;
@@ -273,6 +274,10 @@ fn commit(
         ),
         ("run".to_owned(), run.to_string()),
     ]);
+    // Where the decoder draws stays as it was.
+    let mut drawn = words.clone();
+    let before = weights_file::metadata(&library.get_object(&work.base.record.object)?)?;
+    drawn.extend(before.into_iter().filter(|(word, _)| word == SHIFT));
     let (own, to) = (work.home.hash, work.guest.hash);
     // Where the code lies inside of the encoder, the halves meet in an encoder state of their own.
     let encoder = match stitched.halves.encoder == work.guest.params {
@@ -304,7 +309,7 @@ fn commit(
             stitched_from: Some(own),
             form: DecoderForm::Full,
             state: NewState {
-                bytes: weights_file::to_bytes(family, &stitched.halves.decoder, &words)?,
+                bytes: weights_file::to_bytes(family, &stitched.halves.decoder, &drawn)?,
                 parent: Some(work.base.hash),
                 steps: work.base.record.steps,
                 metrics,

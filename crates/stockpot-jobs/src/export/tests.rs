@@ -52,7 +52,8 @@ fn library(home: &Path) -> Context {
         a: name("anna"),
         b: name("bert"),
     };
-    legacy::import(&ctx, &import).unwrap();
+    let nothing = Err("none here".to_owned());
+    legacy::import(&ctx, nothing, &import, legacy::Corrections::default()).unwrap();
     ctx
 }
 

@@ -145,6 +145,55 @@ pub fn write_legacy(
     written
 }
 
+impl LegacyFolder {
+    /// Undoes the exchange of red and blue, for a program that read pictures as RGB.
+    pub fn keep_colours(&mut self) {
+        swap_encoder_colours(&mut self.encoder, self.net);
+        for decoder in &mut self.decoders {
+            swap_decoder_colours(decoder, self.net);
+        }
+    }
+
+    /// Puts both dense layers into the order rows, columns, channels, for a program that flattened
+    /// channels, rows, columns (`channels_first`, usual on Theano).
+    pub fn flatten_by_rows(&mut self) {
+        let (net, mut at) = (self.net, 0);
+        let shapes = net.encoder_shapes();
+        let dense = 2 * usize::from(net.layers());
+        let mut parts = Vec::new();
+        for shape in &shapes {
+            let len: usize = shape.iter().product();
+            parts.push(at..at + len);
+            at += len;
+        }
+        let nodes = usize::from(net.nodes());
+        // Rows of the first kernel; columns of the second, and its bias.
+        let seen = flat_order(shapes[dense][0], net.width(usize::from(net.layers()) - 1));
+        reorder(&mut self.encoder[parts[dense].clone()], &seen, nodes);
+        let drawn = flat_order(shapes[dense + 2][1], shapes[dense + 4][2]);
+        for row in self.encoder[parts[dense + 2].clone()].chunks_exact_mut(drawn.len()) {
+            reorder(row, &drawn, 1);
+        }
+        reorder(&mut self.encoder[parts[dense + 3].clone()], &drawn, 1);
+    }
+}
+
+/// For each number of a square picture by rows, columns, channels, where it lies by channels, rows,
+/// columns.
+fn flat_order(numbers: usize, channels: usize) -> Vec<usize> {
+    let pixels = numbers / channels;
+    let place = |i: usize| (i % channels) * pixels + i / channels;
+    (0..numbers).map(place).collect()
+}
+
+/// Brings blocks of `each` numbers into another order.
+fn reorder(data: &mut [f32], order: &[usize], each: usize) {
+    let before = data.to_vec();
+    for (to, from) in data.chunks_exact_mut(each).zip(order) {
+        to.copy_from_slice(&before[from * each..][..each]);
+    }
+}
+
 /// The layers of one file, as Keras names them.
 struct KerasFile {
     /// Every layer in order; those with weights have `true`.

@@ -75,6 +75,70 @@ fn colours_lie_in_the_files_as_bgr() {
 }
 
 #[test]
+fn folders_of_other_habits_can_be_put_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("old");
+    write_small(&path);
+    let plain = read_legacy(&path).unwrap();
+    // RGB in the files: what was exchanged goes back, and nothing else moves.
+    let mut rgb = plain.clone();
+    rgb.keep_colours();
+    let width = small().width(0);
+    assert!(rgb.encoder[..width] == plain.encoder[2 * width..3 * width]);
+    assert!(rgb.encoder[25 * 3 * width..] == plain.encoder[25 * 3 * width..]);
+    let last = plain.decoders[1].len() - 3;
+    assert_eq!(rgb.decoders[1][last], plain.decoders[1][last + 2]);
+    rgb.keep_colours();
+    assert!(rgb == plain);
+    // Channels first in the files: number (channel, row, column) of a picture goes to where (row,
+    // column, channel) is read.
+    let mut rows = plain.clone();
+    rows.flatten_by_rows();
+    let net = small();
+    let (n, layers) = (usize::from(net.nodes()), usize::from(net.layers()));
+    let shapes = net.encoder_shapes();
+    let start = |i: usize| -> usize {
+        shapes[..i]
+            .iter()
+            .map(|s| s.iter().product::<usize>())
+            .sum()
+    };
+    let (first, side, channels) = (start(2 * layers), 64 >> layers, net.width(layers - 1));
+    for (row, column, channel) in [
+        (0, 0, 0),
+        (0, 1, 0),
+        (3, 2, 1),
+        (side - 1, side - 1, channels - 1),
+    ] {
+        let theirs = (channel * side + row) * side + column;
+        let ours = (row * side + column) * channels + channel;
+        let (a, b) = (
+            &rows.encoder[first + ours * n..][..n],
+            &plain.encoder[first + theirs * n..][..n],
+        );
+        assert!(a == b, "{row} {column} {channel}");
+    }
+    let (second, drawn) = (start(2 * layers + 2), shapes[2 * layers + 4][2]);
+    let numbers = shapes[2 * layers + 2][1];
+    let side = (numbers / drawn).isqrt();
+    for (node, row, column, channel) in
+        [(0, 0, 0, 1), (n - 1, 1, 2, 3), (1, side - 1, 0, drawn - 1)]
+    {
+        let theirs = (channel * side + row) * side + column;
+        let ours = (row * side + column) * drawn + channel;
+        assert_eq!(
+            rows.encoder[second + node * numbers + ours],
+            plain.encoder[second + node * numbers + theirs]
+        );
+        let bias = second + n * numbers;
+        assert_eq!(rows.encoder[bias + ours], plain.encoder[bias + theirs]);
+    }
+    let behind = start(2 * layers + 4);
+    assert!(rows.encoder[..first] == plain.encoder[..first]);
+    assert!(rows.encoder[behind..] == plain.encoder[behind..]);
+}
+
+#[test]
 fn names_count_as_in_a_fresh_process() {
     let net = LegacyNet::new(4, 1024, 1).unwrap();
     let names = |file: KerasFile| -> Vec<String> {
