@@ -16,7 +16,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stockpot_core::{Area, PersonName};
 use stockpot_jobs::inspect::LookForMark;
 use stockpot_jobs::swap::{ColourMatch, MaskMode};
-use stockpot_jobs::train::Precision;
+use stockpot_jobs::train::{Form, Precision};
 
 use crate::environment;
 
@@ -242,6 +242,10 @@ pub(crate) struct TrainArgs {
     /// Where to start
     #[arg(long, value_enum, default_value_t = Start::Library, conflicts_with = "resume")]
     pub(crate) from: Start,
+    /// How much of a decoder is the person's own: a whole one, or about 1 MB that is added to a shared
+    /// one. `full` for somebody lite makes them full first
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = FormName::Auto, conflicts_with = "resume")]
+    pub(crate) person: FormName,
     /// Go on with a run that was stopped: its id, the name of its folder under `runs`
     #[arg(long, value_name = "RUN", conflicts_with = "names")]
     pub(crate) resume: Option<String>,
@@ -263,6 +267,27 @@ pub(crate) struct TrainArgs {
 pub(crate) enum Until {
     /// More steps would hardly bring anything
     Plateau,
+}
+
+/// How much of a decoder is the person's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormName {
+    /// What it is already; for somebody new, lite with few faces where the shipped stock is at work
+    Auto,
+    /// What is added to a shared decoder
+    Lite,
+    /// A whole decoder
+    Full,
+}
+
+impl From<FormName> for Form {
+    fn from(name: FormName) -> Self {
+        match name {
+            FormName::Auto => Self::Auto,
+            FormName::Lite => Self::Lite,
+            FormName::Full => Self::Full,
+        }
+    }
 }
 
 /// The number format of a training.

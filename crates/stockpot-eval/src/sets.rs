@@ -13,6 +13,7 @@ use stockpot_core::face::fill_polygon;
 use stockpot_core::image::{Gray8, Rgb8, Size};
 use stockpot_core::{Area, FaceLandmarks, PersonName, Progress, Rng};
 use stockpot_jobs::person::ConsentFrom;
+use stockpot_jobs::train::Form;
 use stockpot_jobs::{Context, JobError, analyse, extract};
 use stockpot_media::{ALL_FRAMES, ClipWriter, FrameRate, OutputSettings, Written, open_direct};
 use stockpot_model::{Family, Params};
@@ -159,6 +160,7 @@ pub(crate) fn lesson(effort: Effort) -> Lesson {
         minutes: None,
         batch: amounts.batch,
         from_scratch: false,
+        form: Form::Auto,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stockpot_core::{Area, PersonName};
 use stockpot_faceset::{Batch, FaceCache, Faceset, HeldOut, SamplerSettings, Split};
 use stockpot_jobs::person::{self, ConsentFrom};
-use stockpot_jobs::{Context, JobError, train as training};
+use stockpot_jobs::{Context, JobError, decoder, train as training};
 use stockpot_model::{Family, Network, Params, Plan, weights_file};
 use stockpot_train::log::Line;
 
@@ -51,6 +51,8 @@ pub(crate) struct Lesson {
     pub(crate) batch: usize,
     /// From fresh weights instead of the shipped stock.
     pub(crate) from_scratch: bool,
+    /// How much of the decoders is the persons' own.
+    pub(crate) form: training::Form,
 }
 
 /// How well the product's own held-out faces were redrawn on the way.
@@ -89,6 +91,7 @@ pub(crate) fn train(
         preset: Some(PRESET.into()),
         batch: Some(lesson.batch),
         from_scratch: lesson.from_scratch,
+        form: lesson.form,
         // A known, short length: the rate falls along a cosine.
         more: serde_json::json!({
             "schedule": "cosine",
@@ -138,6 +141,8 @@ pub(crate) struct Trained {
     pub(crate) encoder: Params,
     /// In the order of the persons asked for.
     pub(crate) decoders: Vec<Params>,
+    /// What each of them takes in the library, bytes; what lite persons share is not counted.
+    pub(crate) bytes: Vec<u64>,
 }
 
 /// Reads the current states of some persons.
@@ -149,15 +154,11 @@ pub(crate) fn load(ctx: &Context, persons: &[PersonName]) -> Result<Trained, Job
     let encoder = library.current_encoder()?.ok_or_else(lost)?;
     let bytes = library.get_object(&encoder.record.object)?;
     let encoder = weights_file::from_bytes(family, network.encoder_layout(), &bytes)?;
-    let mut decoders = Vec::new();
+    let (mut decoders, mut sizes) = (Vec::new(), Vec::new());
     for name in persons {
         let state = library.current_decoder(name)?.ok_or_else(lost)?;
-        let bytes = library.get_object(&state.record.object)?;
-        decoders.push(weights_file::from_bytes(
-            family,
-            network.decoder_layout(),
-            &bytes,
-        )?);
+        decoders.push(decoder::load(&library, &network, &state.record)?);
+        sizes.push(library.get_object(&state.record.object)?.len() as u64);
     }
     Ok(Trained {
         family,
@@ -165,6 +166,7 @@ pub(crate) fn load(ctx: &Context, persons: &[PersonName]) -> Result<Trained, Job
         area: Area::Face,
         encoder,
         decoders,
+        bytes: sizes,
     })
 }
 

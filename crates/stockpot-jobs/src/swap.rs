@@ -351,7 +351,7 @@ fn load_pair(
     let encoder_bytes = library.get_object(&encoder.record.object)?;
     let decoder_bytes = library.get_object(&decoder.record.object)?;
     let encoder = weights_file::from_bytes(family, network.encoder_layout(), &encoder_bytes)?;
-    let params = weights_file::from_bytes(family, network.decoder_layout(), &decoder_bytes)?;
+    let params = crate::decoder::load(library, &network, &decoder.record)?;
     let area = area_of(&decoder_bytes)?;
     let trained_on = area_of(&encoder_bytes)?;
     if area != trained_on {

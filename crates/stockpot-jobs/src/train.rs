@@ -12,6 +12,7 @@ mod feed;
 mod freeze;
 mod identity;
 mod likeness;
+mod lite;
 mod outlook;
 mod reuse;
 mod run_file;
@@ -19,13 +20,14 @@ mod settings;
 mod size;
 mod start;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
 use stockpot_core::{Area, PersonName};
 use stockpot_faceset::SamplerSettings;
-use stockpot_library::{Consented, Library, RunId, Use};
+use stockpot_library::{Consented, DecoderForm, Library, RunId, Use};
 use stockpot_model::{Family, Network};
 use stockpot_train::checkpoint::latest_good;
 use stockpot_train::run::Probe;
@@ -35,9 +37,11 @@ use stockpot_train::{
 };
 
 use crate::context::{Context, now_secs};
+use crate::decoder;
 use crate::error::JobError;
 use crate::space;
 pub use likeness::Likeness;
+pub use lite::Form;
 pub use reuse::Other;
 use run_file::RunFile;
 
@@ -65,6 +69,8 @@ pub struct Settings {
     pub batch_auto: bool,
     /// Number format of the products. Default: `auto`, or what the resumed run has.
     pub precision: Option<Precision>,
+    /// How much of their decoders is the persons' own.
+    pub form: Form,
     /// Fresh weights instead of the library's.
     pub from_scratch: bool,
     /// Train although faces look like somebody else's.
@@ -131,6 +137,8 @@ pub struct PersonReply {
     pub held_out_mae: Option<f64>,
     /// The committed decoder state.
     pub decoder: String,
+    /// `full` or `lite`.
+    pub form: String,
 }
 
 /// A share of the run's time.
@@ -199,7 +207,11 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let (_, forecast) = size::needed(&network, chosen, file.persons.len());
     let batch = chosen.batch;
     let others = reuse::others(ctx, &library, &report, outcome.trained_secs);
-    let mut reply = reply(file, outcome, &report, folder, (batch, forecast));
+    let lite = |person: &PersonName| match trainer.lite(person) {
+        Some(_) => DecoderForm::Lite,
+        None => DecoderForm::Full,
+    };
+    let mut reply = reply(file, outcome, &report, folder, (batch, forecast), lite);
     let trained: Vec<PersonName> = reply.persons.iter().map(|p| p.person.clone()).collect();
     reply.reuse = reuse::words(&report, &trained, &others);
     reply.others = others;
@@ -232,6 +244,7 @@ fn reply(
     report: &stockpot_library::CommitReport,
     folder: PathBuf,
     (batch, memory_forecast_bytes): (usize, u64),
+    form: impl Fn(&PersonName) -> DecoderForm,
 ) -> Reply {
     let stopped = outcome.stopped_by == StoppedBy::Cancelled;
     let persons = file.persons.iter().map(|name| {
@@ -252,6 +265,7 @@ fn reply(
                 .or(file.expected.decoders.get(name).and_then(Option::as_ref))
                 .map(|h| h.short())
                 .unwrap_or_default(),
+            form: form(name).to_string(),
         }
     });
     let total = outcome.shares.total().max(1e-9);
@@ -332,7 +346,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
         let weights = size::Weights {
             network: &network,
             encoder: &start.encoder,
-            decoders: &start.decoders,
+            decoders: &start.whole_decoders(),
         };
         train.batch = size::find_batch(ctx, &weights, &train)?;
     }
@@ -369,6 +383,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
         network,
         encoder: start.encoder,
         persons: start.decoders,
+        lite: start.lite,
         settings: train,
         parents,
     })?;
@@ -453,7 +468,16 @@ fn resume(
     let network = Network::new(file.family);
     let train = &checkpoint.meta.settings;
     make_room(ctx, library, &network, train, &data, file.persons.len())?;
-    let trainer = Trainer::resume(&network, checkpoint)?;
+    let mut bases = BTreeMap::new();
+    for mark in checkpoint.meta.lite.values() {
+        if !bases.contains_key(&mark.base) {
+            bases.insert(
+                mark.base,
+                decoder::find_base(library, &network, &mark.base)?,
+            );
+        }
+    }
+    let trainer = Trainer::resume_on(&network, checkpoint, &bases)?;
     Ok(Begun {
         file,
         trainer,

@@ -8,8 +8,8 @@
 //!
 //! Decoder: dense layer to a small map, then per doubling one phase-decomposed up-convolution and
 //! one residual 3x3 convolution, 3x3 head with four sigmoid channels. A *full* person owns all of
-//! it; a *lite* person will store deltas on a shared trunk of the same layout and be folded into
-//! these arrays when loaded, so that nothing here changes.
+//! it; a *lite* person stores what is added to a shared one and is folded into these arrays when
+//! loaded ([`crate::lite`]), so that nothing here changes.
 //!
 //! Sizes and reasons: the project's design notes on "Comb-R S" (383 M multiply-adds for the
 //! encoder and 0.8 G for the decoder at 128 px).

@@ -43,6 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         network,
         encoder,
         persons,
+        lite: Default::default(),
         settings,
         parents: BTreeMap::new(),
     })?;

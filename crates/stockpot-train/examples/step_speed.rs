@@ -3,17 +3,18 @@
 //! `cargo run --release -p stockpot-train --example step_speed -- comb-s-96 16 auto 5`
 //! (network, faces per person, precision, rounds; two persons, random pictures made beforehand).
 //! Further words: `--json` prints the seconds of each round instead; `--frozen` leaves the encoder
-//! as it is; `--kept` does so, too, and has its codes from the first round.
+//! as it is; `--kept` does so, too, and has its codes from the first round; `--lite` makes both lite.
 //! Medians, and the spread from the quickest round to the slowest; the first step, which finds
 //! fresh memory, counts for nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use stockpot_core::Rng;
-use stockpot_model::Network;
+use stockpot_core::{ContentHash, PersonName, Rng};
+use stockpot_model::{Lite, Network, lite};
 use stockpot_train::log::Shares;
-use stockpot_train::{Batch, FaceBatch, TrainSettings, TrainSpec, Trainer, checkpoint};
+use stockpot_train::{Batch, FaceBatch, LitePerson, TrainSettings, TrainSpec, Trainer, checkpoint};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
@@ -29,10 +30,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "freeze_encoder": has("--frozen") || has("--kept"),
     });
     let settings = TrainSettings::resolve(&[chosen])?;
-    let persons = vec![
-        ("anna".parse()?, network.init_decoder(1)),
-        ("ben".parse()?, network.init_decoder(1)),
-    ];
+    let names: [PersonName; 2] = ["anna".parse()?, "ben".parse()?];
+    let base = Arc::new(network.init_decoder(1));
+    let own = Lite::new(network.family(), lite::RANK).filter(|_| has("--lite"));
+    let own = own.map(|lite| LitePerson {
+        lite: Arc::new(lite),
+        base: base.clone(),
+        base_hash: ContentHash([0; 32]),
+    });
+    let start = own.as_ref().and_then(|own| own.lite.start(&base, 1));
+    let start = start.unwrap_or_else(|| (*base).clone());
+    let persons = names.clone().map(|name| (name, start.clone())).into();
+    let lite = names
+        .into_iter()
+        .filter_map(|name| Some((name, own.clone()?)));
+    let lite = lite.collect();
     let encoder = network.init_encoder(1);
     let side = network.family().resolution() as usize;
     let madds = network.encoder().multiply_adds() + network.decoder().multiply_adds();
@@ -43,6 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         network,
         encoder,
         persons,
+        lite,
         settings,
         parents,
     })?;

@@ -88,6 +88,7 @@ pub fn find(
             network: network.clone(),
             encoder: encoder.clone(),
             persons: persons.to_vec(),
+            lite: Default::default(),
             settings: TrainSettings {
                 batch,
                 ..settings.clone()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use stockpot_core::PersonName;
+use stockpot_core::{ContentHash, PersonName};
 
 /// Why training could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +112,14 @@ pub enum Error {
         found: String,
         /// In the training.
         wanted: String,
+    },
+    /// A lite person whose base was not handed in.
+    #[error("`{person}` is a lite person on the decoder {}, which is not here", base.short())]
+    MissingBase {
+        /// Whose.
+        person: PersonName,
+        /// The object that the base is.
+        base: ContentHash,
     },
     /// A checkpoint of a network whose widths have changed since.
     #[error(

@@ -30,4 +30,7 @@ pub use error::Error;
 pub use meter::{Advice, FeedWork};
 pub use run::{Feed, Preview, RunIo, RunOutcome, StoppedBy, run};
 pub use settings::TrainSettings;
-pub use trainer::{Clock, Evaluation, KEPT_CODES_BYTES, StepReport, TrainSpec, Trainer};
+pub use trainer::{
+    Clock, Evaluation, KEPT_CODES_BYTES, LiteMark, LitePerson, LitePersons, StepReport, TrainSpec,
+    Trainer,
+};

@@ -77,6 +77,7 @@ impl Pretrainer {
                 ..settings
             },
             parents: BTreeMap::new(),
+            lite: BTreeMap::new(),
         };
         let names = places()?;
         let persons = names.into_iter().zip([decoder, identities]).collect();

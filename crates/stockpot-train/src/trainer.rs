@@ -22,8 +22,10 @@ use crate::optim::{self, AdamStep, Slots};
 use crate::settings::TrainSettings;
 use crate::state::{Position, TrainState};
 
+mod lite;
 mod measure;
 
+pub use lite::{LiteMark, LitePerson, LitePersons};
 pub use measure::Evaluation;
 
 /// Seconds on some clock that never goes back.
@@ -36,8 +38,10 @@ pub struct TrainSpec {
     pub network: Network,
     /// Weights of the shared half.
     pub encoder: Params,
-    /// Everybody to train, with their decoder's weights.
+    /// Everybody to train, with their decoder's weights; of lite persons, their own numbers.
     pub persons: Vec<(PersonName, Params)>,
+    /// Who of them is lite.
+    pub lite: LitePersons,
     /// Resolved settings.
     pub settings: TrainSettings,
     /// The states these weights are, by what they are (`encoder`, `decoder/anna`).
@@ -84,6 +88,7 @@ pub struct Trainer {
     person_gradients: Vec<Vec<f32>>,
     /// Whose decoder stays as it is.
     held: Vec<bool>,
+    forms: lite::Forms,
     code_gradient: Vec<f32>,
     /// What the frozen encoder said about batches that come again, by their content.
     kept_codes: BTreeMap<u64, Box<[f32]>>,
@@ -133,13 +138,15 @@ impl Trainer {
                 ..spec.settings
             },
             parents: spec.parents,
+            lite: lite::marks(&spec.lite),
         };
         let persons = spec
             .persons
             .into_iter()
             .map(|(name, p)| (name, p.data))
             .collect();
-        Self::assemble(graphs, meta, TrainState::new(spec.encoder.data, persons))
+        let state = TrainState::new(spec.encoder.data, persons);
+        Self::assemble(graphs, meta, state, spec.lite)
     }
 
     /// Goes on from a checkpoint, with its settings; change `checkpoint.meta.settings` before to
@@ -148,13 +155,30 @@ impl Trainer {
     /// # Errors
     /// [`Error::ForeignCheckpoint`] if it is of another network, [`Error::OtherVersion`] if of
     /// one that has changed since; [`Error::NoBf16`] if it was begun in `bf16` and this processor does not multiply that.
-    pub fn resume(network: &Network, mut checkpoint: Checkpoint) -> Result<Self, Error> {
-        let settings = &mut checkpoint.meta.settings;
-        settings.precision = settings.precision.settle()?;
-        Self::resume_graphs(Graphs::of(network), checkpoint)
+    pub fn resume(network: &Network, checkpoint: Checkpoint) -> Result<Self, Error> {
+        Self::resume_on(network, checkpoint, &BTreeMap::new())
     }
 
-    pub(crate) fn resume_graphs(graphs: Graphs, checkpoint: Checkpoint) -> Result<Self, Error> {
+    /// [`Self::resume`] with the bases of lite persons, which checkpoints name and do not hold.
+    ///
+    /// # Errors
+    /// As [`Self::resume`]; [`Error::MissingBase`].
+    pub fn resume_on(
+        network: &Network,
+        mut checkpoint: Checkpoint,
+        bases: &BTreeMap<ContentHash, Arc<Params>>,
+    ) -> Result<Self, Error> {
+        let settings = &mut checkpoint.meta.settings;
+        settings.precision = settings.precision.settle()?;
+        let lite = lite::found(network, &checkpoint.meta, bases)?;
+        Self::resume_graphs(Graphs::of(network), checkpoint, lite)
+    }
+
+    pub(crate) fn resume_graphs(
+        graphs: Graphs,
+        checkpoint: Checkpoint,
+        lite: LitePersons,
+    ) -> Result<Self, Error> {
         let Checkpoint { meta, state } = checkpoint;
         if meta.family != graphs.family {
             let (what, found, wanted) = ("the network", meta.family, graphs.family);
@@ -164,11 +188,15 @@ impl Trainer {
                 wanted,
             });
         }
-        let encoder = (&state.encoder, &graphs.encoder, "encoder weights");
-        let persons = state.persons.iter();
-        let decoders = persons.map(|(_, slots)| (slots, &graphs.decoder, "decoder weights"));
-        for (slots, graph, what) in decoders.chain([encoder]) {
-            let (found, wanted) = (slots.weights.len(), graph.layout.len());
+        let encoder = graphs.encoder.layout.len();
+        let encoder = (&state.encoder, encoder, "encoder weights");
+        let decoders = state.persons.iter().map(|(name, slots)| {
+            let own = lite.get(name).map(|own| own.lite.layout().len());
+            let wanted = own.unwrap_or(graphs.decoder.layout.len());
+            (slots, wanted, "decoder weights")
+        });
+        for (slots, wanted, what) in decoders.chain([encoder]) {
+            let found = slots.weights.len();
             if found != wanted {
                 let family = meta.family;
                 return Err(Error::OtherVersion {
@@ -179,15 +207,17 @@ impl Trainer {
                 });
             }
         }
-        Self::assemble(graphs, meta, state)
+        Self::assemble(graphs, meta, state, lite)
     }
 
     pub(crate) fn assemble(
         graphs: Graphs,
         meta: CheckpointMeta,
         state: TrainState,
+        lite: LitePersons,
     ) -> Result<Self, Error> {
-        check_state(&graphs, &state)?;
+        let forms = lite::Forms::new(&state, graphs.decoder.layout.len(), lite)?;
+        check_state(&graphs, &forms, &state)?;
         let held = held(&meta.settings, &state)?;
         let (batch, persons) = (meta.settings.batch, state.persons.len());
         let frozen = meta.settings.freeze_encoder;
@@ -218,6 +248,7 @@ impl Trainer {
                 .map(|(_, slots)| weights(slots))
                 .collect(),
             held,
+            forms,
             code_gradient: vec![
                 0.0;
                 if frozen {
@@ -287,7 +318,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::ForeignCheckpoint`] if it is of another network or other persons.
     pub fn restore(&mut self, state: &TrainState) -> Result<(), Error> {
-        check_state(&self.graphs, state)?;
+        check_state(&self.graphs, &self.forms, state)?;
         let names = |s: &TrainState| names_of(s.persons.iter().map(|(name, _)| name));
         if names(state) != names(&self.state) {
             let (found, wanted) = (names(state), names(&self.state));
@@ -346,10 +377,23 @@ impl Trainer {
         Params::from_data(layout, self.state.encoder.ema.clone())
     }
 
-    /// The running mean of a person's weights: what a run commits.
+    /// The running mean of a person's weights: what a run commits. Of a lite person, the decoder
+    /// that what is kept of them folds into.
     pub fn decoder(&self, person: &PersonName) -> Option<Params> {
+        if let Some((numbers, own)) = self.lite(person) {
+            return own.lite.folded(&own.base, &numbers);
+        }
         let (_, slots) = self.state.persons.iter().find(|(name, _)| name == person)?;
         Params::from_data(self.graphs.decoder.layout.clone(), slots.ema.clone())
+    }
+
+    /// A lite person's numbers as a library keeps them (their running mean, rounded), and what they
+    /// are added to; none for others.
+    pub fn lite(&self, person: &PersonName) -> Option<(Params, &LitePerson)> {
+        let mut persons = self.state.persons.iter();
+        let index = persons.position(|(name, _)| name == person)?;
+        let own = self.forms.person(index)?;
+        Some((own.kept(&self.state.persons[index].1.ema)?, own))
     }
 
     /// Bytes of the codes that are kept of batches that come again.
@@ -364,7 +408,7 @@ impl Trainer {
     pub fn buffer_bytes(&self) -> usize {
         let eval = self.eval.as_ref();
         let eval = eval.map_or(0, |(e, d)| e.buffer_bytes() + d.buffer_bytes());
-        self.encoder.buffer_bytes() + self.decoder.buffer_bytes() + eval
+        self.encoder.buffer_bytes() + self.decoder.buffer_bytes() + self.forms.bytes() + eval
     }
 
     fn frozen(&self) -> bool {
@@ -431,7 +475,8 @@ impl Trainer {
         let persons = self.state.persons.len();
         let each = codes.len() / persons;
         for i in 0..persons {
-            self.decoder.load_slice(&self.state.persons[i].1.weights);
+            let own = &self.state.persons[i].1.weights;
+            self.decoder.load_slice(self.forms.decoder(i, own));
             let prediction = self.decoder.forward(&codes[i * each..][..each]);
             report.secs.forward += timer.lap();
             let comparison = Comparison {
@@ -450,14 +495,13 @@ impl Trainer {
                 return Ok(Some(i));
             }
             let gradients = &mut self.person_gradients[i];
-            let code_gradient = self.decoder.backward(gradient, gradients, !frozen);
-            if self.held[i] {
-                // It counts neither for the update nor for the norm that clips it.
-                gradients.fill(0.0);
-            }
+            let whole = self.forms.gradient(i, gradients);
+            let code_gradient = self.decoder.backward(gradient, whole, !frozen);
             if !frozen {
                 self.code_gradient[i * each..][..each].copy_from_slice(code_gradient);
             }
+            // Who is held counts neither for the update nor for the norm that clips it.
+            self.forms.project(i, own, gradients, self.held[i]);
             report.secs.backward += timer.lap();
         }
         if !frozen {
@@ -574,7 +618,7 @@ fn names_of<'a>(names: impl Iterator<Item = &'a PersonName>) -> String {
     names.map(PersonName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn check_state(graphs: &Graphs, state: &TrainState) -> Result<(), Error> {
+fn check_state(graphs: &Graphs, forms: &lite::Forms, state: &TrainState) -> Result<(), Error> {
     let mut names: Vec<_> = state.persons.iter().map(|(name, _)| name).collect();
     let found = names_of(names.iter().copied());
     names.sort();
@@ -588,10 +632,10 @@ fn check_state(graphs: &Graphs, state: &TrainState) -> Result<(), Error> {
         "encoder weights",
     );
     let decoder = graphs.decoder.layout.len();
-    let persons = state
-        .persons
-        .iter()
-        .map(|(_, slots)| (slots, decoder, "decoder weights"));
+    let persons = state.persons.iter().enumerate().map(|(i, (_, slots))| {
+        let wanted = forms.numbers(i).unwrap_or(decoder);
+        (slots, wanted, "decoder weights")
+    });
     for (slots, wanted, what) in std::iter::once(encoder).chain(persons) {
         for (_, data) in slots.named() {
             if data.len() != wanted {

@@ -37,6 +37,7 @@ fn the_forecast_is_what_a_training_takes() {
         network,
         encoder,
         persons: persons.into(),
+        lite: Default::default(),
         settings,
         parents: BTreeMap::new(),
     })

@@ -30,6 +30,7 @@ fn comb_s_64_resumes_to_the_bit_and_gets_better() {
     let mut trainer = Trainer::new(TrainSpec {
         encoder: network.init_encoder(5),
         persons: vec![(anna.clone(), network.init_decoder(5))],
+        lite: Default::default(),
         network: network.clone(),
         settings,
         parents: BTreeMap::new(),

@@ -25,6 +25,11 @@ pub(crate) enum LibraryCommand {
     },
     #[command(flatten)]
     Compat(CompatCommand),
+    /// Make a lite person full: the same decoder to the bit, whole, so that all of it can learn on
+    Promote {
+        /// The person
+        name: PersonName,
+    },
     /// Hash every object again and follow every record
     Verify,
     /// The log of uses: who was trained, drawn or given away, on whose word; and whether it is whole

@@ -53,6 +53,7 @@ pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<Exit
             };
             session.job(|ctx| jobs::library::care::gc(ctx, &settings))
         }
+        LibraryCommand::Promote { name } => session.job(|ctx| jobs::promote::run(ctx, &name)),
         LibraryCommand::Compat(command) => super::compat::run(session, command),
         LibraryCommand::Audit { person } => {
             let report = session.reply(|ctx| jobs::library::audit::run(ctx, person.as_ref()))?;

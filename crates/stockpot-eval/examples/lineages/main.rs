@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p stockpot-eval --example lineages -- WHAT MODELS FOLDER STEPS SEED`: `WHAT`
 //! is `interchange` (two lineages and the stitch between them), `story` (the claims of 2018) or `stock`
-//! (new persons from the shipped stock), `MODELS` holds the head data, `FOLDER` takes a folder `WHAT-SEED` (which must be new) and the
+//! (new persons from the shipped stock) or `lite`
+//! (the same as lite and as full persons, from few faces and from many), `MODELS` holds the head data, `FOLDER` takes a folder `WHAT-SEED` (which must be new) and the
 //! cache of the calibration faces.
 
 #![expect(
@@ -11,6 +12,7 @@
 )]
 
 mod interchange;
+mod lite;
 mod people;
 mod stock;
 mod story;
@@ -19,8 +21,9 @@ use std::path::Path;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [what, models, folder, steps, seed] = arguments.as_slice() else {
-        eprintln!("wanted: interchange|story MODELS FOLDER STEPS SEED");
+    let (arguments, wanted) = arguments.split_at(arguments.len().min(5));
+    let [what, models, folder, steps, seed] = arguments else {
+        eprintln!("wanted: interchange|story|stock|lite MODELS FOLDER STEPS SEED");
         std::process::exit(2);
     };
     let (steps, seed): (u64, u64) = (steps.parse().unwrap(), seed.parse().unwrap());
@@ -31,8 +34,12 @@ fn main() {
         "interchange" => interchange::run(models, &own, &cache, steps, seed),
         "story" => story::run(models, &own, &cache, steps, seed),
         "stock" => stock::run(models, &own, steps, seed),
+        "lite" => {
+            let wanted = wanted.first().map_or("", String::as_str);
+            lite::run(models, &own, (steps, seed), wanted);
+        }
         other => {
-            eprintln!("there is no measurement `{other}`: take interchange, story or stock");
+            eprintln!("there is no measurement `{other}`: take interchange, story, stock or lite");
             std::process::exit(2);
         }
     }

@@ -54,7 +54,7 @@ fn seen(head: &HeadData, who: &Person, moment: &Moment) -> (Drawn, FaceLandmarks
     (drawn, landmarks)
 }
 
-fn film(head: &HeadData, seed: u64, text: &str, folder: &Path) {
+fn film(head: &HeadData, seed: u64, text: &str, folder: &Path, moments: &[u64]) {
     let settings = WriterSettings {
         crop_side: FRAME,
         ..WriterSettings::default()
@@ -65,9 +65,10 @@ fn film(head: &HeadData, seed: u64, text: &str, folder: &Path) {
     };
     let mut writer = FacesetWriter::begin(folder, &name(text), &source, &settings).unwrap();
     let who = person_of(head, seed, text);
-    let faces: Vec<_> = (0..MOMENTS)
-        .into_par_iter()
+    let faces: Vec<_> = moments
+        .par_iter()
         .map(|number| {
+            let number = *number;
             let (drawn, landmarks) = seen(head, &who, &moment(seed, text, number));
             let aligned = landmarks.face_from_frame().unwrap();
             let (crop, _) = cut_crop(&drawn.rgb, &aligned, &settings).unwrap();
@@ -174,16 +175,19 @@ pub(crate) fn drawn(encoder: State<'_>, decoder: State<'_>, input: &Faces) -> Ve
     let load = |state: State<'_>, is_encoder: bool| {
         let library = state.library.library().unwrap();
         let record = library.find_record(state.hash).unwrap();
-        let (graph, layout, object) = if is_encoder {
+        let (graph, params) = if is_encoder {
             let object = library.encoder_state(&record).unwrap().record.object;
-            (network.encoder(), network.encoder_layout(), object)
+            let bytes = library.get_object(&object).unwrap();
+            let layout = network.encoder_layout();
+            let params = weights_file::from_bytes(family, layout, &bytes).unwrap();
+            (network.encoder(), params)
         } else {
-            let object = library.decoder_state(&record).unwrap().record.object;
-            (network.decoder(), network.decoder_layout(), object)
+            let record = library.decoder_state(&record).unwrap().record;
+            let params = stockpot_jobs::decoder::load(&library, &network, &record).unwrap();
+            (network.decoder(), params)
         };
-        let bytes = library.get_object(&object).unwrap();
         let mut plan = Plan::inference(graph.clone(), SWAPPED as usize);
-        plan.load(&weights_file::from_bytes(family, layout, &bytes).unwrap());
+        plan.load(&params);
         plan
     };
     let (mut encoder, mut decoder) = (load(encoder, true), load(decoder, false));
@@ -196,6 +200,18 @@ pub(crate) fn library(
     folder: &Path,
     seed: u64,
     persons: &[&str],
+) -> (Context, HeadData) {
+    let moments: Vec<u64> = (0..MOMENTS).collect();
+    library_of(models, folder, seed, persons, &moments)
+}
+
+/// The same with these moments of each film only, by their numbers.
+pub(crate) fn library_of(
+    models: &str,
+    folder: &Path,
+    seed: u64,
+    persons: &[&str],
+    moments: &[u64],
 ) -> (Context, HeadData) {
     let ctx = Context {
         library_dir: folder.join("stock"),
@@ -225,7 +241,7 @@ pub(crate) fn library(
         };
         person::add(&ctx, &add).unwrap();
         let faces = ctx.library().unwrap().facesets_dir(&name(who));
-        film(&head, seed, who, &faces);
+        film(&head, seed, who, &faces, moments);
     }
     (ctx, head)
 }

@@ -164,6 +164,7 @@ impl Bench {
             trainer: Trainer::new(TrainSpec {
                 encoder: network.init_encoder(1),
                 persons,
+                lite: Default::default(),
                 settings: TrainSettings {
                     batch,
                     precision,

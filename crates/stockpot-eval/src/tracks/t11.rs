@@ -186,6 +186,7 @@ fn train_rate(
         encoder: network.init_encoder(1),
         network,
         persons,
+        lite: Default::default(),
         settings,
         parents: BTreeMap::new(),
     })?;

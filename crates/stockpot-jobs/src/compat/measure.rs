@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use stockpot_core::{Area, ContentHash, PersonName};
 use stockpot_faceset::{Batch, FaceCache, Faceset, HeldOut, SamplerSettings, Split};
-use stockpot_library::{DecoderStateRecord, Library};
+use stockpot_library::Library;
 use stockpot_model::{Family, Network, Params, Plan, weights_file};
 use stockpot_train::loss::Comparison;
 use stockpot_train::metrics::{FaceScore, score_faces};
 
 use crate::context::Context;
+pub(crate) use crate::decoder::load as load_decoder;
 use crate::error::JobError;
 use crate::swap::area_of;
 
@@ -40,20 +41,6 @@ impl Encoder {
             network,
         })
     }
-}
-
-/// The weights of a decoder state.
-pub(crate) fn load_decoder(
-    library: &Library,
-    network: &Network,
-    record: &DecoderStateRecord,
-) -> Result<Params, JobError> {
-    let bytes = library.get_object(&record.object)?;
-    Ok(weights_file::from_bytes(
-        network.family(),
-        network.decoder_layout(),
-        &bytes,
-    )?)
 }
 
 /// A person's held-out faces as this encoder sees them; none if the person has no faces here or none

@@ -77,4 +77,6 @@ fn person_of(library: &Library, key: &str) -> Result<Option<PersonName>, JobErro
 }
 
 #[cfg(test)]
+mod lite_tests;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use stockpot_core::{ContentHash, PersonName};
 use stockpot_library::{
-    CommitReport, Consented, DecoderForm, EncoderChoice, Library, NewDecoder, NewState, RunCommit,
-    Stored,
+    CommitReport, Consented, DecoderForm, DecoderStateRecord, EncoderChoice, Library, NewDecoder,
+    NewState, RunCommit, Stored,
 };
-use stockpot_model::{Network, Params, weights_file};
-use stockpot_train::{Evaluation, RunOutcome, Trainer};
+use stockpot_model::{Family, LiteFile, Network, Params, weights_file};
+use stockpot_train::{Evaluation, LitePerson, RunOutcome, Trainer};
 
 use super::freeze;
 use super::identity;
 use super::run_file::RunFile;
 use crate::compat::measure::Encoder;
 use crate::context::{Context, now_secs};
+use crate::decoder::{BASE, base_bytes};
 use crate::error::JobError;
 use crate::person::PATIENCE;
 
@@ -75,31 +76,36 @@ pub(super) fn commit(
             decoder_steps.insert(person, before);
             continue;
         }
-        let (bytes, steps, stitched_from) = match state {
+        let (kept, steps, stitched_from) = match state {
             Some(Stored { record, .. }) => {
-                let bytes = library.get_object(&record.object)?;
-                (bytes, before, record.stitched_from)
+                (Kept::again(library, &record)?, before, record.stitched_from)
             }
             None => {
-                let weights = trainer.decoder(&person).ok_or_else(lost)?;
-                (bytes(&weights)?, before + new_steps, None)
+                let kept = match trainer.lite(&person) {
+                    Some((numbers, own)) => Kept::lite(file.family, numbers, own, &metadata)?,
+                    None => {
+                        let weights = trainer.decoder(&person).ok_or_else(lost)?;
+                        Kept::full(bytes(&weights)?)
+                    }
+                };
+                (kept, before + new_steps, None)
             }
         };
         decoder_steps.insert(person.clone(), steps);
         let identity = file.identities.get(&person);
-        let attachments =
-            identity.map(|i| (identity::ATTACHMENT.to_owned(), identity::to_bytes(i)));
-        let attachments = attachments.into_iter().collect();
+        let mut attachments = kept.attachments;
+        attachments
+            .extend(identity.map(|i| (identity::ATTACHMENT.to_owned(), identity::to_bytes(i))));
         decoders.push(NewDecoder {
             state: NewState {
-                bytes,
+                bytes: kept.bytes,
                 parent,
                 steps,
                 metrics: metrics_of(outcome, &person),
                 attachments,
             },
             stitched_from,
-            form: DecoderForm::Full,
+            form: kept.form,
             consent,
         });
     }
@@ -130,6 +136,56 @@ pub(super) fn commit(
     file.committed_at_step = outcome.steps;
     file.save(library)?;
     Ok(report)
+}
+
+/// A decoder as objects.
+struct Kept {
+    bytes: Vec<u8>,
+    form: DecoderForm,
+    attachments: BTreeMap<String, Vec<u8>>,
+}
+
+impl Kept {
+    fn full(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            form: DecoderForm::Full,
+            attachments: BTreeMap::new(),
+        }
+    }
+
+    /// A lite person with their base, which is stored once for all.
+    fn lite(
+        family: Family,
+        person: Params,
+        own: &LitePerson,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Self, JobError> {
+        let file = LiteFile {
+            lite: (*own.lite).clone(),
+            person,
+            base: own.base_hash,
+        };
+        let base = base_bytes(family, &own.base)?;
+        Ok(Self {
+            bytes: file.to_bytes(family, metadata)?,
+            form: DecoderForm::Lite,
+            attachments: BTreeMap::from([(BASE.to_owned(), base)]),
+        })
+    }
+
+    /// What a state has already.
+    fn again(library: &Library, record: &DecoderStateRecord) -> Result<Self, JobError> {
+        let mut attachments = BTreeMap::new();
+        for (name, object) in &record.attachments {
+            attachments.insert(name.clone(), library.get_object(object)?);
+        }
+        Ok(Self {
+            bytes: library.get_object(&record.object)?,
+            form: record.form,
+            attachments,
+        })
+    }
 }
 
 /// The state that a frozen encoder is: its parent, if not a bit was changed. A run that was frozen

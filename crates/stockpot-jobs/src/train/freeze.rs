@@ -10,7 +10,7 @@ use stockpot_train::{TrainSettings, Trainer};
 
 use super::Settings;
 use super::start::Start;
-use crate::compat::measure::load_decoder;
+use crate::decoder::load as load_decoder;
 use crate::error::JobError;
 
 /// Refuses to freeze who is not trained, or has nothing yet that could stay as it is.

@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 
 use stockpot_core::{Area, ContentHash, PersonName};
 use stockpot_faceset::{Batch, FaceCache, Faceset, HeldOut, SamplerSettings, Split};
-use stockpot_library::{Library, StartingPoint};
+use stockpot_library::{DecoderForm, Library, StartingPoint};
 use stockpot_model::{Network, Params, Plan, Stock, weights_file};
+use stockpot_train::LitePersons;
 use stockpot_train::loss::Comparison;
 use stockpot_train::metrics::score_faces;
 
 use super::Settings;
+use super::lite::{self, Form};
 use super::run_file::RunFile;
 use crate::compat::relation::refuse_foreign;
 use crate::context::Context;
+use crate::decoder::{load as load_decoder, load_lite};
 use crate::error::JobError;
 use crate::stock;
 use crate::swap::area_of;
@@ -26,7 +29,9 @@ const TRIED_PEOPLE: usize = 24;
 /// Weights to start from, and where they come from.
 pub(super) struct Start {
     pub encoder: Params,
+    /// Of lite persons, their own numbers.
     pub decoders: Vec<(PersonName, Params)>,
+    pub lite: LitePersons,
     pub area: Area,
     pub expected: StartingPoint,
     pub encoder_steps: u64,
@@ -57,7 +62,10 @@ pub(super) fn find(
     let Some(encoder_hash) = expected.encoder.filter(|_| !settings.from_scratch) else {
         return match shipped_stock(network, settings)? {
             Some(stock) => from_stock(ctx, library, &stock, settings, sampler, expected),
-            None => Ok(from_scratch(ctx, network, settings, expected)),
+            None => match settings.persons.first() {
+                Some(person) if settings.form == Form::Lite => Err(lite::no_base(person)),
+                _ => Ok(from_scratch(ctx, network, settings, expected)),
+            },
         };
     };
     let family = network.family();
@@ -74,6 +82,7 @@ pub(super) fn find(
     let mut start = Start {
         encoder,
         decoders: Vec::new(),
+        lite: LitePersons::new(),
         area,
         expected,
         encoder_steps: state.record.steps,
@@ -85,13 +94,33 @@ pub(super) fn find(
             Some(state) => {
                 let own = state.record.encoder_state;
                 refuse_foreign(library, person, &own, &encoder_hash)?;
-                start
-                    .decoder_steps
-                    .insert(person.clone(), state.record.steps);
-                let params = load_decoder(library, network, &state.record.object)?;
-                (params, format!("its state {}", state.hash.short()))
+                let (form, steps) = (state.record.form, state.record.steps);
+                lite::refuse_shrinking(person, form, settings.form)?;
+                start.decoder_steps.insert(person.clone(), steps);
+                let words = format!("its state {}", state.hash.short());
+                if form == DecoderForm::Lite && settings.form != Form::Full {
+                    let (numbers, own) = load_lite(library, network, &state.record)?;
+                    start.lite.insert(person.clone(), own);
+                    (numbers, format!("{words}, lite"))
+                } else {
+                    (load_decoder(library, network, &state.record)?, words)
+                }
             }
-            None => new_person(ctx, library, network, &start, sampler, person)?,
+            None => {
+                let mut trial = Trial::of(ctx, library, network, &start, sampler, person)?;
+                let lite = match settings.form.wants_lite(trial.training_faces) {
+                    true => lite::new_person(ctx, library, &start, &mut trial, person)?,
+                    false => None,
+                };
+                match lite {
+                    Some((numbers, own, words)) => {
+                        start.lite.insert(person.clone(), own);
+                        (numbers, format!("{words}, lite"))
+                    }
+                    None if settings.form == Form::Lite => return Err(lite::no_base(person)),
+                    None => new_person(ctx, library, network, &start, trial, person)?,
+                }
+            }
         };
         start.decoders.push((person.clone(), params));
         start.started_from.insert(person.clone(), from);
@@ -123,6 +152,7 @@ fn from_stock(
     let mut start = Start {
         encoder: stock.encoder.clone(),
         decoders: Vec::new(),
+        lite: LitePersons::new(),
         area: Area::Face,
         expected,
         encoder_steps: 0,
@@ -130,19 +160,8 @@ fn from_stock(
         started_from: BTreeMap::new(),
     };
     let misfit = || JobError::failed("The shipped stock does not fit itself: this is a bug");
-    let every = stock.people().div_ceil(TRIED_PEOPLE).max(1);
-    let width = stock.trunk.identity_len();
-    let mean = stock.mean_identity();
-    let tried: Vec<(String, &[f32])> = std::iter::once(("the mean of all".to_owned(), &mean[..]))
-        .chain(
-            stock
-                .identities
-                .chunks_exact(width)
-                .enumerate()
-                .step_by(every)
-                .map(|(n, identity)| (format!("its person {n}"), identity)),
-        )
-        .collect();
+    let tried = tried_people(stock);
+    let own = lite::of_stock(stock)?;
     for person in &settings.persons {
         let mut trial = Trial::of(ctx, library, network, &start, sampler, person)?;
         let mut best: Option<(f64, &str, Params)> = None;
@@ -154,14 +173,32 @@ fn from_stock(
             }
         }
         let (mae, name, params) = best.ok_or_else(misfit)?;
+        let mut words = format!("the shipped stock, {name}");
+        let params = match settings.form.wants_lite(trial.training_faces) {
+            true => {
+                words.push_str(", lite");
+                start.lite.insert(person.clone(), own.clone());
+                lite::start(ctx, &own, &params)?
+            }
+            false => params,
+        };
         ctx.info(format!(
-            "{person} starts from the shipped stock, {name} (difference {mae:.4})"
+            "{person} starts from {words} (difference {mae:.4})"
         ));
         start.decoders.push((person.clone(), params));
-        let words = format!("the shipped stock, {name}");
         start.started_from.insert(person.clone(), words);
     }
     Ok(start)
+}
+
+/// The mean of a stock's people and some of them, by name.
+pub(super) fn tried_people(stock: &Stock) -> Vec<(String, Vec<f32>)> {
+    let every = stock.people().div_ceil(TRIED_PEOPLE).max(1);
+    let people = stock.identities.chunks_exact(stock.trunk.identity_len());
+    let people = people.enumerate().step_by(every);
+    std::iter::once(("the mean of all".to_owned(), stock.mean_identity()))
+        .chain(people.map(|(n, identity)| (format!("its person {n}"), identity.to_vec())))
+        .collect()
 }
 
 /// Fresh weights. All persons share one first trunk: that is what makes their codes agree.
@@ -176,6 +213,7 @@ fn from_scratch(
     Start {
         encoder: network.init_encoder(ctx.seed),
         decoders: settings.persons.iter().map(fresh).collect(),
+        lite: LitePersons::new(),
         area: settings.area.unwrap_or(Area::Face),
         expected,
         encoder_steps: 0,
@@ -184,24 +222,26 @@ fn from_scratch(
     }
 }
 
-fn load_decoder(
-    library: &Library,
-    network: &Network,
-    object: &ContentHash,
-) -> Result<Params, JobError> {
-    let bytes = library.get_object(object)?;
-    Ok(weights_file::from_bytes(
-        network.family(),
-        network.decoder_layout(),
-        &bytes,
-    )?)
-}
-
 /// Some faces of a new person and their codes, to try decoders on.
-struct Trial {
+pub(super) struct Trial {
+    network: Network,
+    /// Faces that the person can be learned from.
+    training_faces: usize,
     faces: Batch,
     codes: Vec<f32>,
     decoder: Plan,
+}
+
+impl Start {
+    /// Everybody's whole decoders: lite persons folded.
+    pub(super) fn whole_decoders(&self) -> Vec<(PersonName, Params)> {
+        let whole = |(name, numbers): &(PersonName, Params)| {
+            let own = self.lite.get(name);
+            let folded = own.and_then(|own| own.lite.folded(&own.base, numbers));
+            (name.clone(), folded.unwrap_or_else(|| numbers.clone()))
+        };
+        self.decoders.iter().map(whole).collect()
+    }
 }
 
 impl Trial {
@@ -222,6 +262,7 @@ impl Trial {
             &*ctx.progress,
             &ctx.cancel,
         )?;
+        let training_faces = cache.count(Split::Train);
         let split = if cache.count(Split::HeldOut) > 0 {
             Split::HeldOut
         } else {
@@ -234,14 +275,29 @@ impl Trial {
         let codes = encoder.forward(&faces.input).to_vec();
         let decoder = Plan::inference(network.decoder().clone(), faces.samples);
         Ok(Self {
+            network: network.clone(),
+            training_faces,
             faces,
             codes,
             decoder,
         })
     }
 
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    pub(super) fn faces(&self) -> &Batch {
+        &self.faces
+    }
+
+    /// Of these faces, under the encoder that the run starts from.
+    pub(super) fn codes(&self) -> &[f32] {
+        &self.codes
+    }
+
     /// Mean absolute difference over the face, 0 to 1, if this decoder draws the person.
-    fn difference(&mut self, decoder: &Params) -> Result<f64, JobError> {
+    pub(super) fn difference(&mut self, decoder: &Params) -> Result<f64, JobError> {
         self.decoder.load(decoder);
         let shape = self.decoder.graph().output_shape();
         let score = score_faces(&Comparison {
@@ -263,10 +319,9 @@ fn new_person(
     library: &Library,
     network: &Network,
     start: &Start,
-    sampler: &SamplerSettings,
+    mut trial: Trial,
     person: &PersonName,
 ) -> Result<(Params, String), JobError> {
-    let mut trial = Trial::of(ctx, library, network, start, sampler, person)?;
     let mut best: Option<(f64, PersonName, Params)> = None;
     for other in library.persons()? {
         let Some(state) = library.current_decoder(&other.name)? else {
@@ -275,7 +330,7 @@ fn new_person(
         if Some(state.record.encoder_state) != start.expected.encoder {
             continue;
         }
-        let params = load_decoder(library, network, &state.record.object)?;
+        let params = load_decoder(library, network, &state.record)?;
         let mae = trial.difference(&params)?;
         if best.as_ref().is_none_or(|(least, ..)| mae < *least) {
             best = Some((mae, other.name, params));

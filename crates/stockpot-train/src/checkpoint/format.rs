@@ -14,11 +14,14 @@ use crate::error::Error;
 use crate::optim::Slots;
 use crate::settings::TrainSettings;
 use crate::state::{Position, TrainState};
+use crate::trainer::LiteMark;
 
 /// First bytes of every checkpoint.
 pub const MAGIC: [u8; 8] = *b"STOCKCKP";
-/// The newest format this program reads and the one it writes.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest format this program reads.
+pub const FORMAT_VERSION: u32 = 2;
+/// The format without lite persons, which is written where there are none.
+const WITHOUT_LITE: u32 = 1;
 /// A longer header is not read: some thousand persons fit in a tenth of it.
 pub const MAX_HEADER_BYTES: usize = 16 << 20;
 
@@ -36,6 +39,8 @@ struct HeaderFile {
     family: String,
     settings: Value,
     parents: BTreeMap<String, ContentHash>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    lite: BTreeMap<PersonName, LiteMark>,
     position: Position,
     persons: Vec<PersonName>,
     arrays: Vec<ArrayFile>,
@@ -68,6 +73,7 @@ pub fn write(
         family: meta.family.clone(),
         settings: serde_json::to_value(&meta.settings)?,
         parents: meta.parents.clone(),
+        lite: meta.lite.clone(),
         position: state.position.clone(),
         persons: state.persons.iter().map(|(name, _)| name.clone()).collect(),
         arrays,
@@ -75,7 +81,11 @@ pub fn write(
     let header = serde_json::to_vec(&header)?;
     let length = u32::try_from(header.len()).map_err(std::io::Error::other)?;
     sink.write_all(&MAGIC)?;
-    sink.write_all(&FORMAT_VERSION.to_le_bytes())?;
+    let version = match meta.lite.is_empty() {
+        true => WITHOUT_LITE,
+        false => FORMAT_VERSION,
+    };
+    sink.write_all(&version.to_le_bytes())?;
     sink.write_all(&length.to_le_bytes())?;
     sink.write_all(&header)?;
     sink.write_all(blake3::hash(&header).as_bytes())?;
@@ -182,6 +192,7 @@ fn read_from(source: &mut dyn Read, length: u64, path: &Path) -> Result<Checkpoi
         family: header.family,
         settings: TrainSettings::resolve(&[header.settings])?,
         parents: header.parents,
+        lite: header.lite,
     };
     let state = TrainState {
         position: header.position,

@@ -8,13 +8,14 @@ mod store;
 
 use std::collections::BTreeMap;
 
-use stockpot_core::ContentHash;
+use stockpot_core::{ContentHash, PersonName};
 
 pub use format::{FORMAT_VERSION, MAGIC, MAX_HEADER_BYTES, read, write};
 pub use store::{CheckpointWriter, Found, checkpoint_name, latest_good, list};
 
 use crate::settings::TrainSettings;
 use crate::state::TrainState;
+use crate::trainer::LiteMark;
 
 /// What does not change while a training runs, kept with every checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub struct CheckpointMeta {
     pub settings: TrainSettings,
     /// The states the run started from, by what they are (`encoder`, `decoder/anna`).
     pub parents: BTreeMap<String, ContentHash>,
+    /// Who is lite, and on what.
+    pub lite: BTreeMap<PersonName, LiteMark>,
 }
 
 /// A checkpoint in memory.

@@ -20,6 +20,7 @@ fn meta() -> CheckpointMeta {
         family: "comb-s-96".into(),
         settings,
         parents,
+        lite: Default::default(),
     }
 }
 
@@ -142,10 +143,10 @@ fn lies_in_the_header_allocate_nothing() {
         std::fs::write(&path, &bytes).unwrap();
         assert!(broken(&path), "{:?}", &bytes[..40]);
     }
-    std::fs::write(&path, file(2, 2, b"{}")).unwrap();
+    std::fs::write(&path, file(3, 2, b"{}")).unwrap();
     assert!(matches!(
         read(&path),
-        Err(Error::NewerCheckpoint { found: 2, .. })
+        Err(Error::NewerCheckpoint { found: 3, .. })
     ));
     assert!(matches!(latest_good(folder.path()), Ok(None)));
 }

@@ -62,7 +62,7 @@ impl Bench {
         let folder = self.folder.path().join("checkpoints");
         let mut found = latest_good(&folder).unwrap().unwrap();
         found.checkpoint.meta.settings.steps = steps;
-        Trainer::resume_graphs(graphs(), found.checkpoint).unwrap()
+        Trainer::resume_graphs(graphs(), found.checkpoint, Default::default()).unwrap()
     }
 
     fn metrics(&self) -> String {

@@ -86,6 +86,10 @@ impl Trainer {
         }
         let batch = self.meta.settings.batch.min(DRAWN_AT_ONCE);
         let graphs = &self.graphs;
+        let ema = &self.state.persons[index].1.ema;
+        // What is measured is what is kept.
+        let kept = self.forms.person(index).and_then(|own| own.kept(ema));
+        let numbers = kept.as_ref().map_or(ema, |kept| &kept.data);
         let (encoder, decoder) = self.eval.get_or_insert_with(|| {
             (
                 Plan::inference(graphs.encoder.clone(), batch),
@@ -93,7 +97,7 @@ impl Trainer {
             )
         });
         encoder.load_slice(&self.state.encoder.ema);
-        decoder.load_slice(&self.state.persons[index].1.ema);
+        decoder.load_slice(self.forms.decoder(index, numbers));
         let mut drawn = Vec::with_capacity(input.len() / each * out_each);
         let mut padded = vec![0.0; batch * each];
         for part in input.chunks(batch * each) {

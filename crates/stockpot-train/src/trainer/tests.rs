@@ -65,8 +65,9 @@ fn assembled(settings: TrainSettings) -> Result<Trainer, Error> {
         family: "tiny".into(),
         settings,
         parents: BTreeMap::new(),
+        lite: BTreeMap::new(),
     };
-    Trainer::assemble(graphs, meta, state)
+    Trainer::assemble(graphs, meta, state, LitePersons::new())
 }
 
 /// Soft blobs whose colours and places depend on the person and the draw.
@@ -152,7 +153,7 @@ fn resume_is_exact(precision: Precision) {
     drop(first);
     let checkpoint = crate::checkpoint::read(&path).unwrap();
     assert_eq!(checkpoint.meta.settings.precision, precision);
-    let mut second = Trainer::resume_graphs(graphs(), checkpoint).unwrap();
+    let mut second = Trainer::resume_graphs(graphs(), checkpoint, LitePersons::new()).unwrap();
     assert_eq!(steps(&mut second, 5), reports[5..]);
     assert_eq!(second.state(), whole.state());
     assert_eq!(second.encoder(), whole.encoder());
@@ -185,6 +186,7 @@ fn a_run_settles_on_a_precision_and_keeps_it() {
         Trainer::new(TrainSpec {
             encoder: network.init_encoder(1),
             persons: vec![(name("anna"), network.init_decoder(1))],
+            lite: Default::default(),
             settings: in_precision(precision),
             parents: BTreeMap::new(),
             network: network.clone(),
@@ -481,19 +483,19 @@ fn what_does_not_fit_is_refused_by_name() {
 
     let twice = TrainState::new(vec![], vec![(name("a"), vec![]), (name("a"), vec![])]);
     let meta = trainer.meta().clone();
-    let twice = Trainer::assemble(graphs(), meta.clone(), twice);
+    let twice = Trainer::assemble(graphs(), meta.clone(), twice, LitePersons::new());
     assert!(matches!(twice, Err(Error::Persons { .. })));
     let mut other = Checkpoint {
         meta,
         state: trainer.state().clone(),
     };
     other.state.encoder.ema.pop();
-    assert!(Trainer::resume_graphs(graphs(), other.clone()).is_err());
+    assert!(Trainer::resume_graphs(graphs(), other.clone(), LitePersons::new()).is_err());
     assert!(trainer.restore(&other.state).is_err());
     let mut narrow = other.clone();
     narrow.state.encoder.weights.truncate(1000);
     let wanted = trainer.state().encoder.weights.len();
-    let error = Trainer::resume_graphs(graphs(), narrow).unwrap_err();
+    let error = Trainer::resume_graphs(graphs(), narrow, LitePersons::new()).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -502,7 +504,7 @@ fn what_does_not_fit_is_refused_by_name() {
     );
     assert!(error.hint().is_some());
     other.meta.family = "comb-s-64".into();
-    let error = Trainer::resume_graphs(graphs(), other).unwrap_err();
+    let error = Trainer::resume_graphs(graphs(), other, LitePersons::new()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "The checkpoint has the network comb-s-64, the training has tiny"
