@@ -72,6 +72,10 @@ const MAY_WRITE: [(&str, &str); 25] = [
         "a page of measures",
     ),
     (
+        "crates/stockpot-jobs/src/grow.rs",
+        "a page of measures and their data",
+    ),
+    (
         "crates/stockpot-eval/src/demo.rs",
         "the demo's page, whose swapped stills are sealed",
     ),

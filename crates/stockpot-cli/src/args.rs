@@ -5,6 +5,7 @@
 
 mod compat;
 mod eval;
+mod grow;
 mod library;
 mod openness;
 mod person;
@@ -22,6 +23,7 @@ use crate::environment;
 
 pub(crate) use self::compat::CompatCommand;
 pub(crate) use self::eval::{BenchArgs, EvalArgs, EvalCommand, SpeedArgs, StockCommand};
+pub(crate) use self::grow::GrowArgs;
 pub(crate) use self::library::{ExportArgs, ExportModelArgs, FormatName, LibraryCommand};
 use self::openness::OpennessArgs;
 pub(crate) use self::person::{PersonCommand, SharingName, TermsArgs};
@@ -99,6 +101,12 @@ pub(crate) enum Command {
     Faces(FacesCommand),
     /// Train the shared encoder and the decoders of these persons
     Train(TrainArgs),
+    /// Train persons together with a known encoder, and release the new encoder only if nobody loses
+    ///
+    /// Earlier persons are rehearsed with the faces that their consents let the library keep; at the end
+    /// everybody's held-out faces are measured under the old and the new encoder. The exit status is 1
+    /// if the new one was not released.
+    Grow(GrowArgs),
     /// Draw a person's face into a video or picture
     Swap(SwapArgs),
     /// What a file says of itself: who made it, whose face was drawn where, and whether it is whole

@@ -3,6 +3,7 @@
 //! Start with [`run`]; there is one arm per command and no decision about the work itself.
 
 mod compat;
+mod grow;
 mod inspect;
 mod library;
 mod person;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: Cli, console: &Console) -> Result<ExitCode, Failure> {
         Command::Extract(args) => extract(&session, args),
         Command::Faces(command) => faces(&session, command),
         Command::Train(args) => train(&session, args),
+        Command::Grow(args) => grow::run(&session, args),
         Command::Swap(args) => swap(&session, args),
         Command::Inspect(args) => inspect::run(&session, args),
         Command::Eval(args) => eval(&session, args),

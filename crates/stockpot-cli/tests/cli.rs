@@ -417,6 +417,7 @@ fn a_consent_that_does_not_cover_a_use_stops_every_command() {
     assert_eq!(reply["allows"], "train, swap; for filmX; until 2037-12-31");
     stock.ok("person add anna --consent self --entered-by me");
     let train = "train anna bert --steps 1";
+    let grow = "grow anna bert --steps 1";
     let swap = "swap agreed.txt --to bert -o b.mp4";
     let from = "swap agreed.txt --to anna --from bert -o b.mp4";
     let extract = "extract agreed.txt --person bert";
@@ -427,7 +428,7 @@ fn a_consent_that_does_not_cover_a_use_stops_every_command() {
     let legacy_in = "legacy import folder --a anna --b bert";
     let model = "export bert --format onnx -o bert.onnx";
     let all = [
-        train, swap, from, extract, export, model, refit, stitch, legacy, legacy_in,
+        train, grow, swap, from, extract, export, model, refit, stitch, legacy, legacy_in,
     ];
     let refused = |lines: &[&str], words: &[&str]| {
         for line in lines {
@@ -481,7 +482,7 @@ fn a_consent_that_does_not_cover_a_use_stops_every_command() {
     );
     stock
         .ok("person consent bert --until never --allow train,swap,rehearsal,share --entered-by me");
-    stock.ok("library export --person bert c.bundle");
+    stock.ok("library export --person bert --with-rehearsal c.bundle");
     // Withdrawn.
     let reply = stock.json("person withdraw bert --note phone --entered-by me");
     assert_eq!(reply["next"], "stockpot person remove bert --erase");

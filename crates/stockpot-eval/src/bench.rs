@@ -16,6 +16,7 @@ use stockpot_synth::assets::HeadData;
 use crate::outcome::Outcome;
 use crate::sets::{self, Cast, Pair};
 use crate::tracks::t3::{self, Cold};
+use crate::tracks::t5::{self, Lineages};
 use crate::tracks::{self, State, Track};
 use crate::{page, seeds, table};
 
@@ -118,6 +119,7 @@ pub struct World {
     work: tempfile::TempDir,
     pair: Option<Rc<Pair>>,
     cold: Option<Rc<Cold>>,
+    lineages: Option<Rc<Lineages>>,
     swapped: [Option<Rc<Vec<Rgb8>>>; 2],
     examples: Vec<Example>,
 }
@@ -142,6 +144,7 @@ impl World {
             work,
             pair: None,
             cold: None,
+            lineages: None,
             swapped: [None, None],
             examples: Vec::new(),
         })
@@ -177,6 +180,19 @@ impl World {
         let cold = Rc::new(t3::cold(self, &pair)?);
         self.cold = Some(cold.clone());
         Ok(cold)
+    }
+
+    /// People added one by one to the pair, by growing and naively; the first who asks does it.
+    ///
+    /// # Errors
+    /// As [`Self::pair`].
+    pub(crate) fn lineages(&mut self) -> Result<Rc<Lineages>, JobError> {
+        if let Some(lineages) = &self.lineages {
+            return Ok(lineages.clone());
+        }
+        let lineages = Rc::new(t5::make(self)?);
+        self.lineages = Some(lineages.clone());
+        Ok(lineages)
     }
 
     /// The trained pair, if a track has asked for it.

@@ -14,6 +14,8 @@ pub mod t11;
 pub mod t12;
 pub mod t1_t2;
 pub mod t3;
+pub mod t4;
+pub mod t5;
 pub mod t6;
 pub mod t7;
 pub mod t8;
@@ -86,8 +88,22 @@ pub const ALL: [Track; 12] = [
             minutes: (1.7, 9.0),
         },
     ),
-    track("T4", "interchange", State::NotYet { issue: 6 }),
-    track("T5", "forgetting", State::NotYet { issue: 6 }),
+    track(
+        "T4",
+        "interchange",
+        State::Here {
+            run: t4::interchange,
+            minutes: (1.5, 25.0),
+        },
+    ),
+    track(
+        "T5",
+        "forgetting",
+        State::Here {
+            run: t5::forgetting,
+            minutes: (0.2, 1.0),
+        },
+    ),
     track(
         "T6",
         "stitch",

@@ -6,6 +6,7 @@
 //! carries a fingerprint of what it was made from and is made again when that changes, and it may
 //! be deleted at any time. `docs/formats/faceset.md` has the layout.
 
+mod kept;
 mod planes;
 
 use std::fs::File;
@@ -20,6 +21,8 @@ use crate::error::Error;
 use crate::faceset::Faceset;
 use crate::hash::Fingerprint;
 use crate::record::{FaceRecord, Split};
+
+pub use kept::MOST_KEPT;
 
 /// Largest training resolution.
 pub(crate) const MAX_RESOLUTION: u32 = 512;
@@ -74,7 +77,27 @@ pub struct FaceCache {
     area: Area,
     resolution: u32,
     entries: Vec<Entry>,
-    map: Mmap,
+    bytes: Bytes,
+}
+
+/// The bytes of a file.
+#[derive(Debug)]
+enum Bytes {
+    /// Mapped into memory.
+    Mapped(Mmap),
+    /// Read.
+    Owned(Vec<u8>),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Owned(bytes) => bytes,
+        }
+    }
 }
 
 /// What is known of a face without looking at its pixels.
@@ -144,7 +167,7 @@ impl FaceCache {
                 })?
             }
         };
-        report.bytes = found.map.len() as u64;
+        report.bytes = found.bytes.len() as u64;
         Ok((found, report))
     }
 
@@ -187,7 +210,7 @@ impl FaceCache {
     pub fn face(&self, index: usize) -> CachedFace<'_> {
         let side = padded_side(self.resolution) as usize;
         let block = block_bytes(self.resolution);
-        let pixels = &self.map[HEADER_BYTES + index * block..][..block];
+        let pixels = &self.bytes[HEADER_BYTES + index * block..][..block];
         let (rgbm, importance) = pixels.split_at(side * side * 4);
         CachedFace {
             side,
@@ -224,12 +247,11 @@ impl FaceCache {
     /// [`Error::Io`] if the system refuses.
     pub fn preload(&self) -> Result<(), Error> {
         #[cfg(unix)]
-        self.map
-            .advise(memmap2::Advice::WillNeed)
-            .map_err(Error::io(
-                "preload the faces of",
-                Path::new(self.person.as_str()),
-            ))?;
+        if let Bytes::Mapped(map) = &self.bytes {
+            let name = Path::new(self.person.as_str());
+            map.advise(memmap2::Advice::WillNeed)
+                .map_err(Error::io("preload the faces of", name))?;
+        }
         Ok(())
     }
 
@@ -264,6 +286,36 @@ fn fingerprint(faceset: &Faceset, area: Area, resolution: u32) -> Fingerprint {
     print
 }
 
+/// The number of faces, if the header is this one and the length is right to the byte. There must be
+/// a header's worth of bytes.
+fn count_in(bytes: &[u8], resolution: u32, print: [u8; 16]) -> Option<usize> {
+    let count = u64::from_le_bytes(bytes[24..32].try_into().ok()?);
+    let header = header_of(resolution, count, print);
+    let count = usize::try_from(count).ok()?;
+    let per_face = block_bytes(resolution) + ENTRY_BYTES;
+    let wanted = count.checked_mul(per_face)?.checked_add(HEADER_BYTES)?;
+    (bytes[..48] == header && bytes.len() == wanted).then_some(count)
+}
+
+/// The table behind the pixels of `count` faces, if it reads.
+fn entries_in(bytes: &[u8], resolution: u32, count: usize) -> Option<Vec<Entry>> {
+    let table = HEADER_BYTES + count * block_bytes(resolution);
+    let entries = bytes[table..].chunks_exact(ENTRY_BYTES);
+    entries.map(Entry::from_bytes).collect()
+}
+
+fn header_of(resolution: u32, count: u64, print: [u8; 16]) -> [u8; 48] {
+    let mut header = [0; 48];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    header[12..16].copy_from_slice(&resolution.to_le_bytes());
+    header[16..20].copy_from_slice(&padded_side(resolution).to_le_bytes());
+    header[20..24].copy_from_slice(&(PLANES as u32).to_le_bytes());
+    header[24..32].copy_from_slice(&count.to_le_bytes());
+    header[32..48].copy_from_slice(&print);
+    header
+}
+
 /// What a cache is to hold.
 struct Plan<'a> {
     faceset: &'a Faceset,
@@ -284,15 +336,10 @@ impl Plan<'_> {
             return Ok(None);
         }
         let map = map_file(&file).map_err(Error::io("map", path))?;
-        let Some(count) = self.count_in(&map) else {
+        let Some(count) = count_in(&map, self.resolution, self.fingerprint.bytes()) else {
             return Ok(None);
         };
-        let table = HEADER_BYTES + count * block_bytes(self.resolution);
-        let Some(entries) = map[table..]
-            .chunks_exact(ENTRY_BYTES)
-            .map(Entry::from_bytes)
-            .collect()
-        else {
+        let Some(entries) = entries_in(&map, self.resolution, count) else {
             return Ok(None);
         };
         Ok(Some(FaceCache {
@@ -300,29 +347,8 @@ impl Plan<'_> {
             area: self.area,
             resolution: self.resolution,
             entries,
-            map,
+            bytes: Bytes::Mapped(map),
         }))
-    }
-
-    /// The number of faces, if the header is this plan's and the length is right to the byte.
-    fn count_in(&self, map: &[u8]) -> Option<usize> {
-        let count = u64::from_le_bytes(map[24..32].try_into().ok()?);
-        let count = usize::try_from(count).ok()?;
-        let per_face = block_bytes(self.resolution) + ENTRY_BYTES;
-        let wanted = count.checked_mul(per_face)?.checked_add(HEADER_BYTES)?;
-        (map[..48] == self.header(count as u64) && map.len() == wanted).then_some(count)
-    }
-
-    fn header(&self, count: u64) -> [u8; 48] {
-        let mut header = [0; 48];
-        header[..8].copy_from_slice(MAGIC);
-        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        header[12..16].copy_from_slice(&self.resolution.to_le_bytes());
-        header[16..20].copy_from_slice(&padded_side(self.resolution).to_le_bytes());
-        header[20..24].copy_from_slice(&(PLANES as u32).to_le_bytes());
-        header[24..32].copy_from_slice(&count.to_le_bytes());
-        header[32..48].copy_from_slice(&self.fingerprint.bytes());
-        header
     }
 
     fn build(
@@ -400,8 +426,12 @@ impl Plan<'_> {
             file.write_all(&entry.to_bytes()).map_err(failed)?;
         }
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        file.write_all(&self.header(entries.len() as u64))
-            .map_err(failed)?;
+        let header = header_of(
+            self.resolution,
+            entries.len() as u64,
+            self.fingerprint.bytes(),
+        );
+        file.write_all(&header).map_err(failed)?;
         let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
         file.sync_all().map_err(failed)?;
         Ok(skipped)

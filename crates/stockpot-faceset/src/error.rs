@@ -63,6 +63,14 @@ pub enum Error {
         /// Which part was asked for.
         split: Split,
     },
+    /// Kept faces that cannot be read.
+    #[error("The faces of `{person}` kept for rehearsal cannot be used: {reason}")]
+    BadKept {
+        /// Whose.
+        person: PersonName,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// The index changed between planning and applying.
     #[error("The faceset changed since the list was made: {path}")]
     Changed {
@@ -147,6 +155,9 @@ impl Error {
             Self::TooLarge { .. } => Some("split the person's videos over several facesets".into()),
             Self::NoFaces { person, .. } => Some(format!(
                 "see why with `stockpot faces report {person}`, add faces with `stockpot extract VIDEO --person {person}`"
+            )),
+            Self::BadKept { person, .. } => Some(format!(
+                "a new set is kept at the end of `stockpot train {person}`"
             )),
             Self::Changed { .. } => Some("run the command again to get a fresh list".into()),
             Self::Busy { .. } => Some("wait until the other extraction or pruning has ended".into()),

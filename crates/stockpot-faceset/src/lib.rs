@@ -28,7 +28,7 @@ mod sheet;
 mod split;
 mod writer;
 
-pub use cache::{CacheBuild, CachedFace, FaceCache, Skipped};
+pub use cache::{CacheBuild, CachedFace, FaceCache, MOST_KEPT, Skipped};
 pub use error::Error;
 pub use faceset::{Faceset, OpenNote, Source};
 pub use feeder::{Batch, Feeder, FeederSettings, FeederWork};

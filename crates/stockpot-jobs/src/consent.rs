@@ -134,8 +134,10 @@ pub fn change(ctx: &Context, name: &PersonName, change: &Change) -> Result<Reply
         entered_by: change.entered_by.clone(),
         note: change.note.clone(),
     };
+    let kept = kept_faces(&library, name)?;
     let stored = writer.change_consent(name, entered, now)?;
     ctx.tell_unlogged(&writer);
+    tell_erased(ctx, &library, name, kept)?;
     Ok(reply(stored, now, None))
 }
 
@@ -152,11 +154,35 @@ pub fn withdraw(
     let library = ctx.library()?;
     let now = now_secs();
     let writer = library.writer(now, PATIENCE)?;
+    let kept = kept_faces(&library, name)?;
     let stored = writer.withdraw_consent(name, entered_by, note, now)?;
     ctx.tell_unlogged(&writer);
+    tell_erased(ctx, &library, name, kept)?;
     ctx.info("Faces and decoders of theirs are still in the library; exports, copies and videos outside it were not touched");
     let next = format!("stockpot person remove {name} --erase");
     Ok(reply(stored, now, Some(next)))
+}
+
+/// How many faces of a person are kept for rehearsal.
+fn kept_faces(library: &Library, name: &PersonName) -> Result<u64, JobError> {
+    let sets = library.rehearsals()?;
+    let own = sets.into_iter().find(|set| set.record.person == *name);
+    Ok(own.map_or(0, |set| set.record.faces))
+}
+
+/// Tells that faces kept for rehearsal went with the consent for that.
+fn tell_erased(
+    ctx: &Context,
+    library: &Library,
+    name: &PersonName,
+    before: u64,
+) -> Result<(), JobError> {
+    if before > 0 && kept_faces(library, name)? == 0 {
+        ctx.info(format!(
+            "The {before} faces of {name} kept for rehearsal were erased"
+        ));
+    }
+    Ok(())
 }
 
 fn reply(stored: Stored<ConsentRecord>, now_secs: u64, next: Option<String>) -> Reply {

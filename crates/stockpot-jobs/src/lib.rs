@@ -18,6 +18,7 @@ pub mod export;
 pub mod extract;
 pub mod faces;
 mod frames;
+pub mod grow;
 pub mod init;
 pub mod inspect;
 pub mod labelling;

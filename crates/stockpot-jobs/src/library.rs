@@ -51,6 +51,8 @@ pub struct PersonRow {
     pub held_out_mae_current: Option<f64>,
     /// Whether it fits the current encoder state, and whether it gained or wore.
     pub verdict: Option<String>,
+    /// Faces kept to rehearse while others train.
+    pub rehearsal_faces: Option<u64>,
 }
 
 /// `library status`: one row per person. `measure`: first measure what is not known, which takes
@@ -81,6 +83,7 @@ pub fn status(ctx: &Context, measure: bool) -> Result<StatusReply, JobError> {
         }
     }
     let mut passports = Passports::new(&library);
+    let kept = library.rehearsals()?;
     let mut persons = Vec::new();
     for p in report.persons {
         problems.extend(p.problems.iter().map(|text| format!("{}: {text}", p.name)));
@@ -105,6 +108,10 @@ pub fn status(ctx: &Context, measure: bool) -> Result<StatusReply, JobError> {
             held_out_mae: standing.as_ref().and_then(|s| s.own_mae),
             held_out_mae_current: standing.as_ref().and_then(|s| s.mae),
             verdict: standing.map(|s| s.words),
+            rehearsal_faces: kept
+                .iter()
+                .find(|set| set.record.person == p.name)
+                .map(|set| set.record.faces),
             person: p.name,
         });
     }

@@ -6,7 +6,7 @@
 //! In reading order: [`settings`](mod@settings) merges what was asked for, [`start`](mod@start) finds
 //! the starting states, [`data`] the faces, [`commit`] stores the result.
 
-mod commit;
+pub(crate) mod commit;
 mod data;
 mod feed;
 mod freeze;
@@ -15,7 +15,7 @@ mod likeness;
 mod lite;
 mod outlook;
 mod reuse;
-mod run_file;
+pub(crate) mod run_file;
 mod settings;
 mod size;
 mod start;
@@ -39,6 +39,7 @@ use stockpot_train::{
 use crate::context::{Context, now_secs};
 use crate::decoder;
 use crate::error::JobError;
+use crate::grow::{Growth, keep};
 use crate::space;
 pub use likeness::Likeness;
 pub use lite::Form;
@@ -157,24 +158,61 @@ pub struct Share {
 /// if the run fails (its checkpoints stay); if somebody else committed meanwhile (the states stay).
 pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let library = ctx.library()?;
+    let mut begun = match &settings.resume {
+        Some(run) => resume(ctx, &library, run, settings, None)?,
+        None => begin(ctx, &library, settings, None)?,
+    };
+    let (outcome, likeness) = learn(ctx, &library, &mut begun)?;
     let Begun {
         mut file,
-        mut trainer,
-        mut data,
+        trainer,
         consents,
-    } = match &settings.resume {
-        Some(run) => resume(ctx, &library, run, settings)?,
-        None => begin(ctx, &library, settings)?,
+        ..
+    } = begun;
+    let folder = library.run_dir(&file.run);
+    if outcome.steps == file.committed_at_step {
+        return Err(nothing_new(&file, outcome.stopped_by));
+    }
+    let report = commit::commit(ctx, &library, &mut file, &trainer, &outcome, consents)?;
+    keep::after_run(ctx, &library, &file, &file.persons);
+    let (network, chosen) = (Network::new(file.family), &trainer.meta().settings);
+    let (_, forecast) = size::needed(&network, chosen, file.persons.len());
+    let batch = chosen.batch;
+    let others = reuse::others(ctx, &library, &report, outcome.trained_secs);
+    let lite = |person: &PersonName| match trainer.lite(person) {
+        Some(_) => DecoderForm::Lite,
+        None => DecoderForm::Full,
     };
+    let mut reply = reply(file, outcome, &report, folder, (batch, forecast), lite);
+    let trained: Vec<PersonName> = reply.persons.iter().map(|p| p.person.clone()).collect();
+    reply.reuse = reuse::words(&report, &trained, &others);
+    reply.others = others;
+    reply.likeness = likeness;
+    Ok(reply)
+}
+
+/// Trains until something stops it; what was learned is in the run's checkpoints. Also says whom
+/// faces looked like at the end.
+pub(crate) fn learn(
+    ctx: &Context,
+    library: &Library,
+    begun: &mut Begun,
+) -> Result<(RunOutcome, Vec<Likeness>), JobError> {
+    let Begun {
+        file,
+        trainer,
+        data,
+        ..
+    } = begun;
     let folder = library.run_dir(&file.run);
     let position = trainer.state().position.batch;
     let chosen = &trainer.meta().settings;
     let mut feed = data.feed(chosen, trainer.code_len(), position)?;
-    let mut preview = data.preview(&file)?;
+    let mut preview = data.preview(file)?;
     let mut likeness = data.likeness.take();
     let start = Instant::now();
     let outcome = run_training(
-        &mut trainer,
+        trainer,
         RunIo {
             folder: &folder,
             feed: &mut feed,
@@ -191,7 +229,11 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         let error = JobError::from(e);
         match error.hint {
             Some(_) => error,
-            None => error.with_hint(format!("go on with `stockpot train --resume {}`", file.run)),
+            None => error.with_hint(format!(
+                "go on with `stockpot {} --resume {}`",
+                file.command(),
+                file.run
+            )),
         }
     })?;
     if outcome.steps == 0 {
@@ -199,24 +241,8 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             "Stopped before the first step; nothing was changed",
         ));
     }
-    if outcome.steps == file.committed_at_step {
-        return Err(nothing_new(&file, outcome.stopped_by));
-    }
-    let report = commit::commit(ctx, &library, &mut file, &trainer, &outcome, consents)?;
-    let (network, chosen) = (Network::new(file.family), &trainer.meta().settings);
-    let (_, forecast) = size::needed(&network, chosen, file.persons.len());
-    let batch = chosen.batch;
-    let others = reuse::others(ctx, &library, &report, outcome.trained_secs);
-    let lite = |person: &PersonName| match trainer.lite(person) {
-        Some(_) => DecoderForm::Lite,
-        None => DecoderForm::Full,
-    };
-    let mut reply = reply(file, outcome, &report, folder, (batch, forecast), lite);
-    let trained: Vec<PersonName> = reply.persons.iter().map(|p| p.person.clone()).collect();
-    reply.reuse = reuse::words(&report, &trained, &others);
-    reply.others = others;
-    reply.likeness = likeness.map(|probe| probe.last).unwrap_or_default();
-    Ok(reply)
+    let likeness = likeness.map(|probe| probe.last).unwrap_or_default();
+    Ok((outcome, likeness))
 }
 
 /// A run that went on and made no step: what it has learned is in the library already.
@@ -303,11 +329,11 @@ fn reply(
 }
 
 /// A run ready to go.
-struct Begun {
-    file: RunFile,
-    trainer: Trainer,
+pub(crate) struct Begun {
+    pub(crate) file: RunFile,
+    pub(crate) trainer: Trainer,
     data: data::Data,
-    consents: Vec<Consented>,
+    pub(crate) consents: Vec<Consented>,
 }
 
 fn consents(
@@ -322,14 +348,27 @@ fn consents(
 }
 
 /// A new run. Everything that can be wrong is looked at before its folder is made.
-fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun, JobError> {
+pub(crate) fn begin(
+    ctx: &Context,
+    library: &Library,
+    settings: &Settings,
+    growth: Option<&Growth>,
+) -> Result<Begun, JobError> {
     if settings.persons.is_empty() {
         return Err(JobError::usage("Name at least one person to train"));
     }
     let consents = consents(ctx, library, &settings.persons)?;
     let family = family(library, settings)?;
     let mut train = settings::of_new_run(ctx.seed, settings)?;
-    let identities = identity::check(ctx, library, &settings.persons, settings.accept_faces)?;
+    // Whose kept faces take part has no say in who they are, and may have no faceset any more.
+    let kept = |person: &&PersonName| growth.is_some_and(|g| g.kept.contains_key(*person));
+    let learning: Vec<PersonName> = settings
+        .persons
+        .iter()
+        .filter(|p| !kept(p))
+        .cloned()
+        .collect();
+    let identities = identity::check(ctx, library, &learning, settings.accept_faces)?;
     let network = Network::new(family);
     let sampler = SamplerSettings::default();
     let mut start = start::find(ctx, library, &network, settings, &sampler)?;
@@ -339,6 +378,7 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
         family,
         area: start.area,
         sampler: &sampler,
+        rehearsed: growth.map(|g| &g.kept),
         seed: ctx.seed,
     };
     let data = data::Data::open(ctx, library, &faces)?;
@@ -373,13 +413,14 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
         started_from: start.started_from,
         sampler,
         identities,
+        grow: growth.map(|g| g.file.clone()),
     };
     file.save(library)?;
     let parents = match settings.from_scratch {
         true => Default::default(),
         false => start::parents(&file),
     };
-    let trainer = Trainer::new(TrainSpec {
+    let mut trainer = Trainer::new(TrainSpec {
         network,
         encoder: start.encoder,
         persons: start.decoders,
@@ -387,6 +428,9 @@ fn begin(ctx: &Context, library: &Library, settings: &Settings) -> Result<Begun,
         settings: train,
         parents,
     })?;
+    if let Some(growth) = growth {
+        trainer.keep_near(growth.distillation())?;
+    }
     Ok(Begun {
         file,
         trainer,
@@ -432,13 +476,21 @@ fn family(library: &Library, settings: &Settings) -> Result<Family, JobError> {
 }
 
 /// A run that was stopped or killed.
-fn resume(
+pub(crate) fn resume(
     ctx: &Context,
     library: &Library,
     run: &RunId,
     settings: &Settings,
+    growth: Option<&Growth>,
 ) -> Result<Begun, JobError> {
     let mut file = RunFile::load(library, run)?;
+    if file.grow.is_some() != growth.is_some() {
+        let command = file.command();
+        return Err(
+            JobError::usage(format!("Run {run} was begun by `stockpot {command}`"))
+                .with_hint(format!("go on with `stockpot {command} --resume {run}`")),
+        );
+    }
     file.catch_up(library)?;
     // Asked for again, so that a consent taken back while the run was away stops it.
     let consents = consents(ctx, library, &file.persons)?;
@@ -461,6 +513,7 @@ fn resume(
         family: file.family,
         area: file.area,
         sampler: &file.sampler,
+        rehearsed: growth.map(|g| &g.kept),
         // The run's own, not the command line's: it made the batches so far.
         seed: checkpoint.meta.settings.seed,
     };
@@ -477,7 +530,10 @@ fn resume(
             );
         }
     }
-    let trainer = Trainer::resume_on(&network, checkpoint, &bases)?;
+    let mut trainer = Trainer::resume_on(&network, checkpoint, &bases)?;
+    if let Some(growth) = growth {
+        trainer.keep_near(growth.distillation())?;
+    }
     Ok(Begun {
         file,
         trainer,

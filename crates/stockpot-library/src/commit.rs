@@ -18,6 +18,9 @@ use crate::record::{
 use crate::refs::{Change, Expect, Outcome, RefName, Snapshot};
 use crate::run_id::RunId;
 
+/// The metric of states that were not released: nothing starts from them unless it is told to.
+pub const CANDIDATE: &str = "candidate";
+
 /// What was current when a run started, all at one moment. A checkpoint keeps it, so that the run
 /// still knows after a resume what it may replace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,6 +183,49 @@ impl Writer<'_> {
                 })
             }
         }
+    }
+
+    /// Stores all states and records of a run like [`Writer::commit_run`], but makes nothing current:
+    /// a candidate that was not released. Its states carry the metric [`CANDIDATE`], so that nobody
+    /// takes them for what the library had.
+    ///
+    /// # Errors
+    /// As [`Writer::commit_run`], but for conflicts.
+    pub fn keep_candidate(&self, mut commit: RunCommit) -> Result<CommitReport> {
+        self.check_commit(&commit)?;
+        let mark = |metrics: &mut Metrics| metrics.insert(CANDIDATE.to_owned(), 1.0);
+        for decoder in &mut commit.decoders {
+            mark(&mut decoder.state.metrics);
+        }
+        if let EncoderChoice::New(state) | EncoderChoice::Beside(state) = &mut commit.encoder {
+            mark(&mut state.metrics);
+        }
+        let encoder = match &commit.encoder {
+            EncoderChoice::New(state) | EncoderChoice::Beside(state) => {
+                self.put_encoder(&commit, state)?
+            }
+            EncoderChoice::Kept(hash) => *hash,
+        };
+        let mut decoders = BTreeMap::new();
+        for decoder in &commit.decoders {
+            let hash = self.put_decoder(&commit, decoder, encoder)?;
+            decoders.insert(decoder.consent.person().clone(), hash);
+        }
+        let results = StatesNamed {
+            encoder: Some(encoder),
+            decoders,
+        };
+        let run_record = self.put_run(&commit, &results)?;
+        // The encoder learned from their faces, released or not.
+        self.log_run(&commit, encoder, &results.decoders);
+        Ok(CommitReport {
+            run_record,
+            encoder,
+            encoder_is_new: false,
+            trained_with_another: Vec::new(),
+            decoders: results.decoders,
+            unsettled: None,
+        })
     }
 
     fn log_run(

@@ -362,8 +362,8 @@ impl Writer<'_> {
         self.put_consent(record, Deed::Consent, now_secs)
     }
 
-    /// Withdraws a person's consent: nothing may be done with their face from now on. What is in the
-    /// library stays until it is erased. A consent that was withdrawn before is given back as it is.
+    /// Withdraws a person's consent: nothing may be done with their face from now on. Faces kept for
+    /// rehearsal are erased; what else is in the library stays until it is. A consent that was withdrawn before is given back as it is.
     ///
     /// # Errors
     /// [`Error::NoSuchPerson`], [`Error::NoConsent`], or what is damaged or refused.
@@ -446,6 +446,11 @@ impl Writer<'_> {
             new: Some(hash),
         }])?;
         self.log_persons(deed, std::slice::from_ref(&record.person), now_secs);
+        let allows = record.withdrawn_secs.is_none() && record.uses.contains(&Allowed::Rehearsal);
+        if !allows {
+            // Kept by nothing but a consent that says so.
+            self.erase_rehearsal(&record.person, now_secs)?;
+        }
         Ok(Stored { hash, record })
     }
 }

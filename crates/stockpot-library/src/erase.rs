@@ -242,6 +242,7 @@ impl Traces {
                 Record::Person(r) => r.name == *name,
                 Record::Consent(r) => r.person == *name,
                 Record::DecoderState(r) => r.person == *name,
+                Record::Rehearsal(r) => r.person == *name,
                 Record::Run(r) if r.everybody().any(|p| p == name) => {
                     let run = r.run.clone();
                     traces.runs.entry(run).or_default().push((hash, record));

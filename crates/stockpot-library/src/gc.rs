@@ -8,6 +8,8 @@
 //! - the encoder state of every decoder state that is kept;
 //! - what a kept decoder state was stitched from: the trained state and its encoder state.
 //!
+//! Of rehearsal sets the newest of everybody in the library is kept.
+//!
 //! A library in which anything is unreadable is left alone: what is not understood may be needed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +23,7 @@ use crate::layout::Layout;
 use crate::library::{Library, Writer};
 use crate::record::{AbsenceReason, BadRecord, Envelope, Record, parse};
 use crate::refs::{Journal, Slot, Snapshot};
+use crate::rehearsal::newest_sets;
 use crate::store;
 
 /// How many of the newest states of the encoder and of each person are kept.
@@ -146,6 +149,7 @@ impl Plan {
     fn make(layout: &Layout, options: &GcOptions) -> Result<Self> {
         let whole = Whole::read(layout)?;
         let kept_states = whole.kept_states(options);
+        let kept_sets = whole.kept_sets();
         let mut needed = BTreeSet::new();
         let mut named = BTreeSet::new();
         for (hash, (envelope, record)) in &whole.records {
@@ -154,7 +158,11 @@ impl Plan {
                 Some(Record::EncoderState(_) | Record::DecoderState(_))
             );
             named.extend(envelope.objects.iter().copied());
-            if !is_state || kept_states.contains(hash) {
+            let goes = match record {
+                Some(Record::Rehearsal(_)) => !kept_sets.contains(hash),
+                _ => is_state && !kept_states.contains(hash),
+            };
+            if !goes {
                 needed.extend(envelope.objects.iter().copied());
             }
         }
@@ -237,6 +245,19 @@ impl Whole {
             persons: snapshot.persons().into_iter().collect(),
             absent,
         })
+    }
+
+    /// The newest rehearsal set of everybody who is in the library.
+    fn kept_sets(&self) -> BTreeSet<ContentHash> {
+        let read = self
+            .records
+            .iter()
+            .filter_map(|(hash, (_, record))| Some((hash, record.as_ref()?)));
+        newest_sets(read)
+            .into_iter()
+            .filter(|(person, _)| self.persons.contains(*person))
+            .map(|(_, hash)| hash)
+            .collect()
     }
 
     fn kept_states(&self, options: &GcOptions) -> BTreeSet<ContentHash> {

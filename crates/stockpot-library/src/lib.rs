@@ -33,6 +33,7 @@ mod passports;
 mod persons;
 mod record;
 mod refs;
+mod rehearsal;
 mod repair;
 mod run_id;
 mod show;
@@ -50,9 +51,11 @@ pub use audit::{Deed, Used};
 pub use audit_check::{AuditFinding, AuditLine, AuditReport};
 pub use bundle::{
     BundleKind, EncoderImport, Exported, ImportOptions, ImportReport, ImportedPerson,
-    MAX_HEADER_BYTES, PersonImport, Selection,
+    MAX_HEADER_BYTES, PersonImport, RehearsalFaces, Selection,
 };
-pub use commit::{CommitReport, EncoderChoice, NewDecoder, NewState, RunCommit, StartingPoint};
+pub use commit::{
+    CANDIDATE, CommitReport, EncoderChoice, NewDecoder, NewState, RunCommit, StartingPoint,
+};
 pub use consent::{Consent, ConsentChange, ConsentSource, Consented, Terms};
 pub use consent_record::{
     Allowed, ConsentBasis, ConsentRecord, ConsentState, Purpose, Sharing, Signed, Use,
@@ -71,6 +74,7 @@ pub use record::{
     AbsenceReason, AbsenceRecord, DecoderForm, DecoderStateRecord, EncoderStateRecord,
     MAX_RECORD_BYTES, Metrics, PersonRecord, Record, RunRecord, StatesNamed, Stored,
 };
+pub use rehearsal::{ErasedRehearsal, MOST_REHEARSAL_FACES, NewRehearsal, RehearsalRecord};
 pub use repair::{Mended, RepairReport};
 pub use run_id::{BadRunId, RunId};
 pub use show::{PersonDetail, Shown};

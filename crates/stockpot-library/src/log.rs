@@ -164,7 +164,8 @@ fn read_rows(
             | Record::Consent(_)
             | Record::Run(_)
             | Record::Absence(_)
-            | Record::Passport(_) => {
+            | Record::Passport(_)
+            | Record::Rehearsal(_) => {
                 continue;
             }
         });

@@ -14,6 +14,7 @@ use stockpot_core::{ContentHash, PersonName};
 
 use crate::consent_record::{ConsentBasis, ConsentRecord, check_signature};
 use crate::passports::PassportRecord;
+use crate::rehearsal::RehearsalRecord;
 use crate::run_id::RunId;
 
 /// The largest record that is written or read.
@@ -269,6 +270,8 @@ pub enum Record {
     Absence(AbsenceRecord),
     /// See [`PassportRecord`].
     Passport(PassportRecord),
+    /// See [`RehearsalRecord`].
+    Rehearsal(RehearsalRecord),
 }
 
 impl Record {
@@ -282,6 +285,7 @@ impl Record {
             Self::Run(_) => "run",
             Self::Absence(_) => "absence",
             Self::Passport(_) => "passport",
+            Self::Rehearsal(_) => "rehearsal",
         }
     }
 
@@ -295,6 +299,7 @@ impl Record {
             Self::Run(r) => r.created_secs,
             Self::Absence(r) => r.created_secs,
             Self::Passport(r) => r.created_secs,
+            Self::Rehearsal(r) => r.created_secs,
         }
     }
 
@@ -308,7 +313,9 @@ impl Record {
             }
             Self::Passport(r) => vec![r.encoder_state],
             Self::Run(r) => r.started_from.hashes().chain(r.results.hashes()).collect(),
-            Self::Person(_) | Self::Consent(_) | Self::Absence(_) => Vec::new(),
+            Self::Person(_) | Self::Consent(_) | Self::Absence(_) | Self::Rehearsal(_) => {
+                Vec::new()
+            }
         };
         parents.sort();
         parents.dedup();
@@ -325,6 +332,7 @@ impl Record {
                 ..
             }) => vec![*object],
             Self::Passport(r) => vec![r.object],
+            Self::Rehearsal(r) => vec![r.object],
             Self::Consent(_) | Self::Person(_) | Self::Run(_) | Self::Absence(_) => Vec::new(),
         };
         objects.sort();
@@ -341,7 +349,11 @@ impl Record {
             Self::EncoderState(r) => Some(&r.metrics),
             Self::DecoderState(r) => Some(&r.metrics),
             Self::Run(r) => Some(&r.metrics),
-            Self::Person(_) | Self::Consent(_) | Self::Absence(_) | Self::Passport(_) => None,
+            Self::Person(_)
+            | Self::Consent(_)
+            | Self::Absence(_)
+            | Self::Passport(_)
+            | Self::Rehearsal(_) => None,
         };
         metrics.map_or(Ok(()), check_metrics)?;
         let file = match self {
@@ -352,6 +364,7 @@ impl Record {
             Self::Run(r) => self.wrap(r),
             Self::Absence(r) => self.wrap(r),
             Self::Passport(r) => self.wrap(r),
+            Self::Rehearsal(r) => self.wrap(r),
         };
         file.map(|mut bytes| {
             bytes.push(b'\n');
@@ -450,6 +463,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Envelope, Record), BadRecord> {
         "run" => body(bytes).map(Record::Run),
         "absence" => body(bytes).map(Record::Absence),
         "passport" => body(bytes).map(Record::Passport),
+        "rehearsal" => body(bytes).map(Record::Rehearsal),
         _ => return Err(BadRecord::Newer(envelope)),
     }
     .map_err(damaged)?;

@@ -14,11 +14,12 @@ use stockpot_core::{CancelToken, ContentHash, PersonName, ProgressSink};
 use crate::SOFTWARE;
 use crate::audit::{self, Log};
 use crate::audit_check;
+use crate::commit::CANDIDATE;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::library::Writer;
 use crate::lock::LockHolder;
-use crate::record::{AbsenceReason, PersonRecord, Record};
+use crate::record::{AbsenceReason, Metrics, PersonRecord, Record};
 use crate::refs::{Change, Expect, Outcome, RefName, Slot, Snapshot};
 use crate::store;
 use crate::verify::{FindingKind, VerifyReport};
@@ -396,9 +397,10 @@ impl Candidates {
 /// The ref that may name a record.
 fn ref_of(record: &Record) -> Option<RefName> {
     let of = |person: &PersonName| person.clone();
+    let released = |metrics: &Metrics| !metrics.contains_key(CANDIDATE);
     match record {
-        Record::EncoderState(_) => Some(RefName::Encoder),
-        Record::DecoderState(r) => Some(RefName::Decoder(of(&r.person))),
+        Record::EncoderState(r) if released(&r.metrics) => Some(RefName::Encoder),
+        Record::DecoderState(r) if released(&r.metrics) => Some(RefName::Decoder(of(&r.person))),
         Record::Person(r) => Some(RefName::Person(of(&r.name))),
         Record::Consent(r) => Some(RefName::Consent(of(&r.person))),
         _ => None,

@@ -14,6 +14,7 @@ use crate::record::{
     AbsenceRecord, BadRecord, DecoderStateRecord, EncoderStateRecord, MAX_RECORD_BYTES,
     PersonRecord, Record, RunRecord, Stored, parse,
 };
+use crate::rehearsal::RehearsalRecord;
 
 /// The fewest digits of a hash that are taken as its beginning.
 const MIN_PREFIX: usize = 4;
@@ -104,6 +105,7 @@ kind!(ConsentRecord, Consent, "consent");
 kind!(RunRecord, Run, "run");
 kind!(AbsenceRecord, Absence, "absence");
 kind!(PassportRecord, Passport, "passport");
+kind!(RehearsalRecord, Rehearsal, "rehearsal");
 
 /// Reads a record of a known kind.
 pub(crate) fn get<T: Kind>(layout: &Layout, hash: &ContentHash) -> Result<Stored<T>> {

@@ -558,6 +558,7 @@ fn wrong_ref(name: &RefName, seen: &Seen) -> Option<FindingKind> {
         Some(Record::Run(r)) => format!("run `{}`", r.run),
         Some(Record::Absence(_)) => "absence".to_owned(),
         Some(Record::Passport(_)) => "passport".into(),
+        Some(Record::Rehearsal(r)) => format!("rehearsal of `{}`", r.person),
         None => seen.envelope.kind.clone(),
     };
     (wanted != found).then_some(FindingKind::WrongRef { wanted, found })

@@ -114,12 +114,21 @@ pub fn forecast(
         + packed(decoder, Precision::F32, false)
         // The faces of all persons, and of one what was drawn with its gradient.
         + 4 * held_out * (persons * pixels * BATCH_CHANNELS + 2 * decoder.output_shape().len());
+    // The previous state looks at all faces, the new one at calibration faces as well.
+    let (held, held_packed) = match settings.distils() {
+        false => (0, 0),
+        true => (
+            buffers(encoder, shared, false) + buffers(encoder, settings.distil_faces, true),
+            packed(encoder, settings.precision, false) + packed(encoder, settings.precision, true),
+        ),
+    };
     Forecast {
         state_bytes: (4 * SLOTS * STATES * weights) as u64,
         gradient_bytes: 4 * learning as u64,
         packed_bytes: (packed(encoder, settings.precision, !frozen)
-            + packed(decoder, settings.precision, true)) as u64,
-        activation_bytes: activations as u64,
+            + packed(decoder, settings.precision, true)
+            + held_packed) as u64,
+        activation_bytes: (activations + held) as u64,
         code_bytes: if frozen && settings.frozen_warps > 0 {
             KEPT_CODES_BYTES as u64
         } else {

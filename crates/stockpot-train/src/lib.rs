@@ -31,6 +31,6 @@ pub use meter::{Advice, FeedWork};
 pub use run::{Feed, Preview, RunIo, RunOutcome, StoppedBy, run};
 pub use settings::TrainSettings;
 pub use trainer::{
-    Clock, Evaluation, KEPT_CODES_BYTES, LiteMark, LitePerson, LitePersons, StepReport, TrainSpec,
-    Trainer,
+    Clock, Distillation, Evaluation, KEPT_CODES_BYTES, LiteMark, LitePerson, LitePersons,
+    StepReport, TrainSpec, Trainer,
 };

@@ -106,6 +106,21 @@ pub struct TrainSettings {
     /// too, so that it goes on suiting them; default nobody.
     #[serde(default)]
     pub freeze_persons: Vec<PersonName>,
+    /// With a previous state of the encoder to stay near (`stockpot grow`): what drifting away from its
+    /// codes on calibration faces counts, in mean squares per variance of the codes, 0 to 1e6; default
+    /// 0. Raise it if earlier persons get worse.
+    #[serde(default)]
+    pub distil_weight: f64,
+    /// The same on the faces that are learnt, 0 to 1e6; default 0. Lower it if new persons learn slowly.
+    #[serde(default)]
+    pub distil_crops_weight: f64,
+    /// The share of both weights that is left after `schedule_steps`, to which they fall along a
+    /// cosine, 0 to 1; default 1. Lower it to let codes move once the new persons are known.
+    #[serde(default = "one")]
+    pub distil_end: f64,
+    /// Calibration faces in a step, 1 to 1024; default 16.
+    #[serde(default = "distil_faces")]
+    pub distil_faces: usize,
     /// With a frozen encoder: how many ways (warps, colours) each face is seen before the same come
     /// again, 0 to 10,000; default 16. The encoder looks at each of them once and its codes are
     /// kept. Fewer if 256 MiB of codes would not hold them; 0 never repeats.
@@ -131,6 +146,14 @@ pub struct TrainSettings {
     pub preview_every: u64,
 }
 
+fn one() -> f64 {
+    1.0
+}
+
+fn distil_faces() -> usize {
+    16
+}
+
 impl Default for TrainSettings {
     fn default() -> Self {
         Self {
@@ -154,6 +177,10 @@ impl Default for TrainSettings {
             mask_weight: 0.2,
             freeze_encoder: false,
             freeze_persons: Vec::new(),
+            distil_weight: 0.0,
+            distil_crops_weight: 0.0,
+            distil_end: one(),
+            distil_faces: distil_faces(),
             frozen_warps: 16,
             precision: Precision::Auto,
             workers: 0,
@@ -217,6 +244,18 @@ impl TrainSettings {
         }
     }
 
+    /// Whether the encoder is held near a previous state.
+    pub fn distils(&self) -> bool {
+        self.distil_weight > 0.0 || self.distil_crops_weight > 0.0
+    }
+
+    /// The share of the distillation's weights that is left after `step` steps.
+    pub fn distil_left(&self, step: u64) -> f64 {
+        let way = (step as f64 / self.schedule_steps.max(1) as f64).min(1.0);
+        let height = 0.5 + 0.5 * (std::f64::consts::PI * way).cos();
+        self.distil_end + (1.0 - self.distil_end) * height
+    }
+
     /// What the loss counts how much.
     pub fn loss_weights(&self) -> LossWeights {
         LossWeights {
@@ -257,6 +296,7 @@ impl TrainSettings {
         for (key, value) in [
             ("ssim_share", self.ssim_share),
             ("background_weight", self.background_weight),
+            ("distil_end", self.distil_end),
         ] {
             if !(0.0..=1.0).contains(&value) {
                 return bad(key, &value, "0 to 1");
@@ -264,6 +304,17 @@ impl TrainSettings {
         }
         if !(0.0..=100.0).contains(&self.mask_weight) {
             return bad("mask_weight", &self.mask_weight, "0 to 100");
+        }
+        for (key, value) in [
+            ("distil_weight", self.distil_weight),
+            ("distil_crops_weight", self.distil_crops_weight),
+        ] {
+            if !(0.0..=1e6).contains(&value) {
+                return bad(key, &value, "0 to 1e6");
+            }
+        }
+        if !(1..=1024).contains(&self.distil_faces) {
+            return bad("distil_faces", &self.distil_faces, "1 to 1024");
         }
         if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
             return bad("learning_rate", &self.learning_rate, "above 0 to 1");

@@ -8,6 +8,7 @@ use stockpot_core::PersonName;
 use crate::guard::Guard;
 use crate::loss::LossValue;
 use crate::optim::Slots;
+use crate::trainer::StepReport;
 
 /// Sums since the last line of metrics.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,16 +19,23 @@ pub struct Window {
     pub losses: Vec<LossValue>,
     /// Sum of gradient norms.
     pub gradient_norm: f64,
+    /// Sum of what being away from the previous state added; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<f64>,
 }
 
 impl Window {
-    pub(crate) fn add(&mut self, losses: &[LossValue], gradient_norm: f64) {
+    pub(crate) fn add(&mut self, report: &StepReport) {
+        let losses = &report.losses;
         self.losses.resize(losses.len(), LossValue::default());
         for (sum, loss) in self.losses.iter_mut().zip(losses) {
             sum.add(loss, 1.0);
         }
         self.steps += 1;
-        self.gradient_norm += gradient_norm;
+        self.gradient_norm += report.gradient_norm;
+        if let Some(found) = report.distillation {
+            self.distillation = Some(self.distillation.unwrap_or(0.0) + found);
+        }
     }
 }
 

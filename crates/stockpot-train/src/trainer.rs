@@ -22,9 +22,11 @@ use crate::optim::{self, AdamStep, Slots};
 use crate::settings::TrainSettings;
 use crate::state::{Position, TrainState};
 
+mod distil;
 mod lite;
 mod measure;
 
+pub use distil::Distillation;
 pub use lite::{LiteMark, LitePerson, LitePersons};
 pub use measure::Evaluation;
 
@@ -58,6 +60,8 @@ pub struct StepReport {
     /// Loss of each person before the step, in the order of the training; shorter if an incident
     /// stopped it.
     pub losses: Vec<LossValue>,
+    /// What being away from the encoder's previous state added; none without one.
+    pub distillation: Option<f64>,
     /// Norm of the whole gradient before clipping.
     pub gradient_norm: f64,
     /// Learning rate of the step.
@@ -81,6 +85,8 @@ pub struct Trainer {
     decoder: Plan,
     /// Both halves in f32, as swaps run them; made when first needed.
     eval: Option<(Plan, Plan)>,
+    /// What holds the encoder near its previous state.
+    distiller: Option<Box<distil::Distiller>>,
     encoder_is_loaded: bool,
     state: TrainState,
     last_good: Arc<TrainState>,
@@ -235,6 +241,7 @@ impl Trainer {
             },
             decoder: Plan::training_in(graphs.decoder.clone(), batch, precision),
             eval: None,
+            distiller: None,
             encoder_is_loaded: false,
             last_good: Arc::new(state.clone()),
             encoder_gradient: if frozen {
@@ -276,11 +283,13 @@ impl Trainer {
     /// since the last snapshot.
     pub fn step(&mut self, batch: &Batch, clock: Clock<'_>) -> Result<StepReport, Error> {
         self.check_batch(batch)?;
+        self.check_distillation()?;
         let mut timer = Timer::start(clock);
         let mut report = StepReport {
             step: self.state.position.step,
             batch: batch.number,
             losses: Vec::with_capacity(self.state.persons.len()),
+            distillation: None,
             gradient_norm: f64::NAN,
             learning_rate: self.next_rate(),
             secs: Shares::default(),
@@ -408,7 +417,12 @@ impl Trainer {
     pub fn buffer_bytes(&self) -> usize {
         let eval = self.eval.as_ref();
         let eval = eval.map_or(0, |(e, d)| e.buffer_bytes() + d.buffer_bytes());
-        self.encoder.buffer_bytes() + self.decoder.buffer_bytes() + self.forms.bytes() + eval
+        let distiller = self.distiller.as_ref().map_or(0, |d| d.buffer_bytes());
+        self.encoder.buffer_bytes()
+            + self.decoder.buffer_bytes()
+            + self.forms.bytes()
+            + eval
+            + distiller
     }
 
     fn frozen(&self) -> bool {
@@ -503,6 +517,11 @@ impl Trainer {
             // Who is held counts neither for the update nor for the norm that clips it.
             self.forms.project(i, own, gradients, self.held[i]);
             report.secs.backward += timer.lap();
+        }
+        if let Some(distiller) = &mut self.distiller {
+            let now = (&self.meta.settings, &self.state);
+            let gradients = (&mut self.code_gradient[..], &mut self.encoder_gradient[..]);
+            report.distillation = Some(distiller.hold_at(now, batch, codes, gradients));
         }
         if !frozen {
             self.encoder

@@ -88,6 +88,9 @@ pub(crate) struct ExportArgs {
     /// Everybody whose consent allows it, and all states
     #[arg(long, group = "what")]
     pub(crate) all: bool,
+    /// Take the faces along that are kept for rehearsal; usually they stay here
+    #[arg(long, conflicts_with = "encoder")]
+    pub(crate) with_rehearsal: bool,
     /// The file to write; one that is there is not overwritten
     pub(crate) file: PathBuf,
 }

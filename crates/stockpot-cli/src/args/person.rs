@@ -42,7 +42,8 @@ pub(crate) enum PersonCommand {
     },
     /// Withdraw a person's consent: every use of their face is refused from now on
     ///
-    /// What is in the library stays there until `person remove NAME --erase`.
+    /// Faces kept for rehearsal are erased at once; what else is in the library stays there until
+    /// `person remove NAME --erase`.
     Withdraw {
         /// The person
         name: PersonName,

@@ -18,8 +18,13 @@ pub(super) fn run(session: &Session<'_>, command: LibraryCommand) -> Result<Exit
         LibraryCommand::Log => session.job(jobs::library::log),
         LibraryCommand::Show { id } => session.job(|ctx| jobs::library::show(ctx, &id)),
         LibraryCommand::Export(args) => {
+            use jobs::library::share::{RehearsalFaces, export};
+            let faces = match args.with_rehearsal {
+                true => RehearsalFaces::GoAlong,
+                false => RehearsalFaces::LeftOut,
+            };
             let (what, file) = selection(args);
-            session.job(|ctx| jobs::library::share::export(ctx, &what, &file))
+            session.job(|ctx| export(ctx, &what, faces, &file))
         }
         LibraryCommand::Import {
             file,

@@ -127,7 +127,7 @@ pub(crate) fn cold(world: &World, pair: &Pair) -> Result<Cold, JobError> {
 }
 
 /// Copies a folder of files and such folders.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<(), JobError> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), JobError> {
     std::fs::create_dir_all(to).map_err(|e| cannot("make the folder", to, &e))?;
     let entries = std::fs::read_dir(from).map_err(|e| cannot("read the folder", from, &e))?;
     for entry in entries {

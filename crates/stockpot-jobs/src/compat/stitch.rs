@@ -138,7 +138,7 @@ pub fn run(
             to.short()
         )));
     }
-    let base = trained(&library, current)?;
+    let base = last_trained(&library, current)?;
     let own = base.record.encoder_state;
     if own == to {
         return Err(JobError::usage(format!(
@@ -237,7 +237,7 @@ pub(crate) fn recovered(own: f64, crossed: f64, mended: f64) -> Option<f64> {
 
 /// The last state of a decoder that was trained: maps are fitted to what it learned, never to
 /// another map.
-fn trained(
+pub(crate) fn last_trained(
     library: &Library,
     mut state: Stored<DecoderStateRecord>,
 ) -> Result<Stored<DecoderStateRecord>, JobError> {

@@ -133,7 +133,7 @@ pub(crate) fn faceset(folder: &Path, person: &PersonName, video: &str, who: u64,
 }
 
 /// Strangers drawn with the same strokes.
-struct Strokes(usize);
+pub(crate) struct Strokes(pub(crate) usize);
 
 impl CalibrationSource for Strokes {
     fn faces(

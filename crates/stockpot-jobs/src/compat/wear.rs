@@ -18,7 +18,7 @@ use crate::context::{Context, now_secs};
 use crate::error::{JobError, io};
 
 /// More than this, in percent, is worn: what the release gate of a grown encoder allows.
-const WORN_PERCENT: f64 = 2.0;
+pub(crate) const WORN_PERCENT: f64 = 2.0;
 /// Less than this either way, in percent, is told as no change.
 const SAME_PERCENT: f64 = 0.5;
 /// Format of the cache's files; one of another is not read.

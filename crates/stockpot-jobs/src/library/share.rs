@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use stockpot_core::{ContentHash, PersonName};
-pub use stockpot_library::Selection;
 use stockpot_library::{EncoderImport, ImportOptions, PersonImport, Use};
+pub use stockpot_library::{RehearsalFaces, Selection};
 
 use crate::consent;
 use crate::context::{Context, now_secs};
@@ -28,6 +28,10 @@ pub struct ExportReply {
     pub objects: u64,
     /// Records in it.
     pub records: u64,
+    /// Faces kept for rehearsal that are in it.
+    pub rehearsal_faces: u64,
+    /// Faces kept for rehearsal that are not.
+    pub rehearsal_left_out: u64,
 }
 
 /// `library export`: one file with an encoder, a person, or everybody whose consent allows it.
@@ -35,11 +39,17 @@ pub struct ExportReply {
 /// # Errors
 /// If a consent forbids it, there is nothing to export, the file is there already, the disk is too
 /// small, or the library is damaged.
-pub fn export(ctx: &Context, what: &Selection, file: &Path) -> Result<ExportReply, JobError> {
+pub fn export(
+    ctx: &Context,
+    what: &Selection,
+    faces: RehearsalFaces,
+    file: &Path,
+) -> Result<ExportReply, JobError> {
     let library = ctx.library()?;
     let purpose = ctx.purpose(Use::Share);
-    space::need(file, library.export_bytes(what, &purpose)?, "the export")?;
-    let report = library.export(what, file, &purpose, &*ctx.progress, &ctx.cancel)?;
+    let chosen = (what, faces);
+    space::need(file, library.export_bytes(chosen, &purpose)?, "the export")?;
+    let report = library.export(chosen, file, &purpose, &*ctx.progress, &ctx.cancel)?;
     if let Some(reason) = &report.unlogged {
         ctx.warn_unlogged(reason);
     }
@@ -51,6 +61,13 @@ pub fn export(ctx: &Context, what: &Selection, file: &Path) -> Result<ExportRepl
     for text in &left_out {
         ctx.warn(format!("Left out: {text}"));
     }
+    match (report.rehearsal_faces, report.rehearsal_left_out) {
+        (0, 0) => {}
+        (0, left) => ctx.info(format!(
+            "{left} faces kept for rehearsal are not in the file; `--with-rehearsal` takes them along"
+        )),
+        (along, _) => ctx.warn(format!("{along} faces kept for rehearsal go along")),
+    }
     if *what == Selection::All {
         ctx.info("Faces and run folders are not in the file; copy `facesets` and `runs` to take them along");
     }
@@ -61,6 +78,8 @@ pub fn export(ctx: &Context, what: &Selection, file: &Path) -> Result<ExportRepl
         left_out,
         objects: report.objects,
         records: report.records,
+        rehearsal_faces: report.rehearsal_faces,
+        rehearsal_left_out: report.rehearsal_left_out,
     })
 }
 

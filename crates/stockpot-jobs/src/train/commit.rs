@@ -19,6 +19,19 @@ use crate::decoder::{BASE, base_bytes};
 use crate::error::JobError;
 use crate::person::PATIENCE;
 
+/// A commit, and what the run's file notes once it is made.
+pub(crate) struct Prepared {
+    pub(crate) commit: RunCommit,
+    pub(crate) steps: Steps,
+}
+
+/// Steps that states have had.
+pub(crate) struct Steps {
+    encoder: u64,
+    decoders: BTreeMap<PersonName, u64>,
+    of_run: u64,
+}
+
 /// Commits, and notes in the run's file what it may replace if it goes on.
 pub(super) fn commit(
     ctx: &Context,
@@ -28,6 +41,23 @@ pub(super) fn commit(
     outcome: &RunOutcome,
     consents: Vec<Consented>,
 ) -> Result<CommitReport, JobError> {
+    let Prepared { commit, steps } = prepare(library, file, trainer, outcome, consents)?;
+    let writer = library.writer(commit.now_secs, PATIENCE)?;
+    let report = writer.commit_run(commit)?;
+    ctx.tell_unlogged(&writer);
+    drop(writer);
+    note(library, file, steps, &report)?;
+    Ok(report)
+}
+
+/// What a run commits.
+pub(crate) fn prepare(
+    library: &Library,
+    file: &RunFile,
+    trainer: &Trainer,
+    outcome: &RunOutcome,
+    consents: Vec<Consented>,
+) -> Result<Prepared, JobError> {
     let lost = || JobError::failed("The trained weights do not fit their network: this is a bug");
     let metadata = BTreeMap::from([
         ("area".to_owned(), format!("{:?}", file.area).to_lowercase()),
@@ -112,8 +142,7 @@ pub(super) fn commit(
     let settings_json = serde_json::to_string(&trainer.meta().settings)
         .map_err(|e| JobError::failed(format!("Cannot describe the settings: {e}")))?;
     let now = now_secs();
-    let writer = library.writer(now, PATIENCE)?;
-    let report = writer.commit_run(RunCommit {
+    let commit = RunCommit {
         run: file.run.clone(),
         family: file.family.to_string(),
         expected: file.expected.clone(),
@@ -124,18 +153,35 @@ pub(super) fn commit(
         metrics: mean,
         began_secs: file.began_secs,
         now_secs: now,
-    })?;
-    ctx.tell_unlogged(&writer);
-    drop(writer);
+    };
+    Ok(Prepared {
+        commit,
+        steps: Steps {
+            encoder: encoder_steps,
+            decoders: decoder_steps,
+            of_run: outcome.steps,
+        },
+    })
+}
+
+/// Notes in the run's file what was committed.
+pub(crate) fn note(
+    library: &Library,
+    file: &mut RunFile,
+    steps: Steps,
+    report: &CommitReport,
+) -> Result<(), JobError> {
     file.expected.encoder = Some(report.encoder);
     for (person, hash) in &report.decoders {
-        file.expected.decoders.insert(person.clone(), Some(*hash));
+        // A growing encoder takes others along, who are none of the run's.
+        if file.persons.contains(person) {
+            file.expected.decoders.insert(person.clone(), Some(*hash));
+        }
     }
-    file.encoder_steps = encoder_steps;
-    file.decoder_steps = decoder_steps;
-    file.committed_at_step = outcome.steps;
-    file.save(library)?;
-    Ok(report)
+    file.encoder_steps = steps.encoder;
+    file.decoder_steps = steps.decoders;
+    file.committed_at_step = steps.of_run;
+    file.save(library)
 }
 
 /// A decoder as objects.

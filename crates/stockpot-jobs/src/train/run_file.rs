@@ -10,6 +10,7 @@ use stockpot_library::{Library, RunId, StartingPoint};
 use stockpot_model::Family;
 
 use crate::error::{JobError, io};
+use crate::grow::GrowFile;
 
 /// The newest version that is read, and the one that is written.
 pub(crate) const VERSION: u32 = 1;
@@ -39,6 +40,9 @@ pub(crate) struct RunFile {
     /// Who was seen in everybody's faces when the run began: medians of dlib's 128 numbers.
     #[serde(default)]
     pub identities: BTreeMap<PersonName, Vec<f32>>,
+    /// What a run has that grows the encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grow: Option<GrowFile>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +51,14 @@ struct Head {
 }
 
 impl RunFile {
+    /// The command that began it.
+    pub(crate) fn command(&self) -> &'static str {
+        match self.grow {
+            Some(_) => "grow",
+            None => "train",
+        }
+    }
+
     pub(crate) fn save(&self, library: &Library) -> Result<(), JobError> {
         let path = library.run_dir(&self.run).join(NAME);
         let bytes = serde_json::to_vec_pretty(self)

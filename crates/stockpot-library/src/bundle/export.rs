@@ -34,6 +34,15 @@ pub enum Selection {
     All,
 }
 
+/// Whether the faces that persons have in the rehearsal store are in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RehearsalFaces {
+    /// They stay here.
+    LeftOut,
+    /// They are.
+    GoAlong,
+}
+
 /// What was exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
@@ -49,6 +58,10 @@ pub struct Exported {
     pub records: u64,
     /// Objects in it.
     pub objects: u64,
+    /// Faces of rehearsal sets in it.
+    pub rehearsal_faces: u64,
+    /// Faces of rehearsal sets that stayed here.
+    pub rehearsal_left_out: u64,
     /// Why the log of uses lacks this export, in words.
     pub unlogged: Option<String>,
 }
@@ -63,7 +76,7 @@ impl Library {
     /// [`Error::Cancelled`], or what is damaged or refused.
     pub fn export(
         &self,
-        what: &Selection,
+        what: (&Selection, RehearsalFaces),
         file: &Path,
         purpose: &Purpose,
         progress: &dyn ProgressSink,
@@ -123,6 +136,8 @@ impl Library {
                 + lengths.map(|e| e.bytes).sum::<u64>(),
             persons: header.persons.into_iter().map(|p| p.name).collect(),
             left_out: contents.left_out,
+            rehearsal_faces: contents.rehearsal_faces[0],
+            rehearsal_left_out: contents.rehearsal_faces[1],
             records: header.records.len() as u64,
             objects: header.objects.len() as u64,
             unlogged: logged.err().map(|e| e.to_string()),
@@ -133,7 +148,11 @@ impl Library {
     ///
     /// # Errors
     /// As [`Library::export`].
-    pub fn export_bytes(&self, what: &Selection, purpose: &Purpose) -> Result<u64> {
+    pub fn export_bytes(
+        &self,
+        what: (&Selection, RehearsalFaces),
+        purpose: &Purpose,
+    ) -> Result<u64> {
         let contents = Contents::select(self, what, purpose)?;
         let (header, _) = contents.header(self, 0)?;
         Ok(header
@@ -203,6 +222,8 @@ struct Contents {
     persons: Vec<PersonEntry>,
     left_out: Vec<(PersonName, String)>,
     consents: Vec<Consented>,
+    /// Faces of rehearsal sets that are in, and those that are not.
+    rehearsal_faces: [u64; 2],
     /// With their bytes.
     records: BTreeMap<ContentHash, Vec<u8>>,
     /// Objects that must be there.
@@ -212,7 +233,11 @@ struct Contents {
 }
 
 impl Contents {
-    fn select(library: &Library, what: &Selection, purpose: &Purpose) -> Result<Self> {
+    fn select(
+        library: &Library,
+        (what, faces): (&Selection, RehearsalFaces),
+        purpose: &Purpose,
+    ) -> Result<Self> {
         let snapshot = Snapshot::read(&library.layout)?;
         // Whatever was asked, a file is for others.
         let purpose = &Purpose {
@@ -230,6 +255,7 @@ impl Contents {
             persons: Vec::new(),
             left_out: Vec::new(),
             consents: Vec::new(),
+            rehearsal_faces: [0; 2],
             records: BTreeMap::new(),
             needed: BTreeSet::new(),
             wanted: BTreeSet::new(),
@@ -259,6 +285,7 @@ impl Contents {
             }
         }
         contents.add_states(library)?;
+        contents.add_rehearsal(library, faces)?;
         Ok(contents)
     }
 
@@ -353,6 +380,25 @@ impl Contents {
         Ok(())
     }
 
+    /// Adds the newest rehearsal set of everybody who is in, if they are to go along.
+    fn add_rehearsal(&mut self, library: &Library, faces: RehearsalFaces) -> Result<()> {
+        for set in library.rehearsals()? {
+            if !self.has(&set.record.person) {
+                continue;
+            }
+            let [along, left_out] = &mut self.rehearsal_faces;
+            match faces {
+                RehearsalFaces::LeftOut => *left_out += set.record.faces,
+                RehearsalFaces::GoAlong => {
+                    *along += set.record.faces;
+                    self.needed.insert(set.record.object);
+                    self.add_record(library, &set.hash)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Everything else that names nobody but those who are in.
     fn add_the_rest(&mut self, library: &Library) -> Result<()> {
         for hash in store::list_records(&library.layout)? {
@@ -368,6 +414,8 @@ impl Contents {
                 Record::Person(r) => self.has(&r.name),
                 Record::Run(r) => r.everybody().all(|person| self.has(person)),
                 Record::Passport(_) => true,
+                // They go along only where that was asked for.
+                Record::Rehearsal(_) => false,
                 // What is not in the file is written down by whoever imports it.
                 Record::Absence(_) => false,
             };

@@ -15,7 +15,7 @@ mod read;
 use serde::{Deserialize, Serialize};
 use stockpot_core::{ContentHash, PersonName};
 
-pub use export::{Exported, Selection};
+pub use export::{Exported, RehearsalFaces, Selection};
 pub use import::{EncoderImport, ImportOptions, ImportReport, ImportedPerson, PersonImport};
 
 /// What the file begins with.

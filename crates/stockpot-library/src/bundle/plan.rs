@@ -388,6 +388,11 @@ impl Renamed {
                     r.original_key = r.signed.take().map(|signed| signed.key);
                     Record::Consent(r.signed_with(keys)?)
                 }
+                Record::Rehearsal(mut r) if r.person == *old => {
+                    r.person = new.clone();
+                    r.consent = renamed.now(r.consent);
+                    Record::Rehearsal(r)
+                }
                 Record::Person(mut r) if r.name == *old => {
                     r.name = new.clone();
                     Record::Person(r)

@@ -124,6 +124,7 @@ impl Bundle {
                 Record::Run(r) => {
                     header.kind == BundleKind::Library && r.everybody().all(|p| names.contains(p))
                 }
+                Record::Rehearsal(r) => names.contains(&r.person),
                 Record::Passport(r) => self.records.contains_key(&r.encoder_state),
                 Record::Absence(_) => false,
             };

@@ -11,7 +11,7 @@ use crate::{
 
 pub(super) fn export(library: &Library, what: &Selection, file: &Path) -> Result<crate::Exported> {
     library.export(
-        what,
+        (what, crate::RehearsalFaces::LeftOut),
         file,
         &super::to(Use::Share),
         &|_: Progress| {},

@@ -13,6 +13,7 @@ mod full_disk;
 mod fuzz;
 mod lineage;
 mod properties;
+mod rehearsal;
 mod relations;
 mod repair;
 mod writers;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use stockpot_core::{CancelToken, Progress, Rng};
 use stockpot_library::{
     Consent, ConsentSource, Error, GcOptions, ImportOptions, InitOptions, Library, Purpose,
-    Selection, Terms, Use,
+    RehearsalFaces, Selection, Terms, Use,
 };
 
 use super::{check, commit_one, names};
@@ -70,7 +70,13 @@ fn work(dir: &Path) {
             std::fs::remove_file(&file).unwrap();
         }
         library
-            .export(&Selection::All, &file, &share(mark), &quiet, &cancel)
+            .export(
+                (&Selection::All, RehearsalFaces::GoAlong),
+                &file,
+                &share(mark),
+                &quiet,
+                &cancel,
+            )
             .unwrap();
         at("import");
         let options = ImportOptions {
@@ -111,7 +117,13 @@ fn kills_at_any_time_harm_nothing() {
     let bundle = dir.join("guest.bundle");
     let cancel = CancelToken::new();
     guests
-        .export(&whom, &bundle, &share(0), &quiet, &cancel)
+        .export(
+            (&whom, RehearsalFaces::LeftOut),
+            &bundle,
+            &share(0),
+            &quiet,
+            &cancel,
+        )
         .unwrap();
     let stock = dir.join("stock");
     commit_one(&fresh(&stock), 1);

@@ -41,6 +41,7 @@ fn state(step: u64) -> TrainState {
         mask: 0.0,
     };
     state.position.window = Window {
+        distillation: Some(0.25),
         steps: 1,
         losses: vec![loss],
         gradient_norm: 0.7,

@@ -103,6 +103,9 @@ pub enum Line {
         loss: f64,
         /// Each person's.
         persons: PersonLoss,
+        /// What being away from the encoder's previous state added; absent without one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        distillation: Option<f64>,
         /// Of the last step.
         learning_rate: f64,
         /// Mean norm of the whole gradient.

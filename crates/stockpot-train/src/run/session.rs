@@ -143,7 +143,7 @@ impl<'a, 'b> Session<'a, 'b> {
             Some(incident) => self.report_incident(report.step, incident)?,
             None => {
                 let position = self.trainer.position_mut();
-                position.window.add(&report.losses, report.gradient_norm);
+                position.window.add(report);
                 self.losses.clone_from(&report.losses);
                 if is_due(report.step, self.trainer.meta().settings.report_every) {
                     self.report_window(report)?;
@@ -201,11 +201,15 @@ impl<'a, 'b> Session<'a, 'b> {
         let persons: Vec<_> = self.trainer.persons().cloned().collect();
         let loss = self.losses.iter().map(|l| l.total).sum();
         let gradient_norm = window.gradient_norm / window.steps.max(1) as f64;
+        let distillation = window
+            .distillation
+            .map(|sum| sum / window.steps.max(1) as f64);
         let mut scalars = vec![
             ("loss".to_owned(), loss),
             ("learning_rate".to_owned(), report.learning_rate),
             ("gradient_norm".to_owned(), gradient_norm),
         ];
+        scalars.extend(distillation.map(|v| ("distillation".to_owned(), v)));
         for (name, loss) in persons.iter().zip(&self.losses) {
             let parts = [
                 ("total", loss.total),
@@ -232,6 +236,7 @@ impl<'a, 'b> Session<'a, 'b> {
                 .into_iter()
                 .zip(self.losses.iter().copied())
                 .collect(),
+            distillation,
             learning_rate: report.learning_rate,
             gradient_norm,
             trained_secs,
