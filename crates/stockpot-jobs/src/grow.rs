@@ -36,7 +36,7 @@ use rehearse::names;
 pub(crate) use rehearse::{GrowFile, Growth};
 
 /// What drifting away from the previous state's codes counts, on calibration faces and on the faces
-/// that are learnt, and the share of that at the end of a run of known length (decision 11).
+/// that are learnt, and the share of that at the end of a run of known length (decision 12).
 const DISTIL: (f64, f64, f64) = (1.0, 0.25, 0.3);
 /// Learning rate of an encoder that knows people already: half of that from scratch.
 const LEARNING_RATE: f64 = 5e-4;

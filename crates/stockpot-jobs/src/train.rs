@@ -21,6 +21,7 @@ mod size;
 mod start;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -523,11 +524,8 @@ pub(crate) fn resume(
     make_room(ctx, library, &network, train, &data, file.persons.len())?;
     let mut bases = BTreeMap::new();
     for mark in checkpoint.meta.lite.values() {
-        if !bases.contains_key(&mark.base) {
-            bases.insert(
-                mark.base,
-                decoder::find_base(library, &network, &mark.base)?,
-            );
+        if let Entry::Vacant(free) = bases.entry(mark.base) {
+            free.insert(decoder::find_base(library, &network, &mark.base)?);
         }
     }
     let mut trainer = Trainer::resume_on(&network, checkpoint, &bases)?;

@@ -10,7 +10,7 @@ use super::current_decoder;
 use super::tests::{library, name, training};
 use crate::context::Context;
 use crate::library::care::{Gc, gc};
-use crate::library::share::{Import, Selection, export, import};
+use crate::library::share::{Import, RehearsalFaces, Selection, export, import};
 use crate::library::verify;
 use crate::train::Form;
 use crate::{decoder, init, person, promote, train};
@@ -113,7 +113,13 @@ fn a_lite_person_lives_in_a_library_like_any_other() {
 
     // Given away, they draw the same elsewhere.
     let file = dir.path().join("anna.bundle");
-    export(&ctx, &Selection::Person(name("anna")), &file).unwrap();
+    export(
+        &ctx,
+        &Selection::Person(name("anna")),
+        RehearsalFaces::LeftOut,
+        &file,
+    )
+    .unwrap();
     let elsewhere = Context {
         library_dir: dir.path().join("elsewhere"),
         ..ctx.clone()

@@ -21,7 +21,7 @@ use crate::error::JobError;
 
 /// What the mean of all earlier persons may have lost, in percent. Science.md 2.3 wants a gain of 1;
 /// here a growth is already worth its release if it brings somebody new and takes nothing from the
-/// others: their gains are too small beside the noise of 48 faces to wait for (decision 11).
+/// others: their gains are too small beside the noise of 48 faces to wait for (decision 12).
 pub(super) const MEAN_PERCENT: f64 = 0.0;
 
 /// What a person was in the run.

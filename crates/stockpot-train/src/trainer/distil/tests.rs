@@ -235,7 +235,8 @@ fn a_resumed_training_near_its_past_equals_an_unbroken_one_to_the_bit() {
         meta: first.meta().clone(),
         state: first.state().clone(),
     };
-    let mut second = Trainer::resume_graphs(graphs(), checkpoint).unwrap();
+    let mut second =
+        Trainer::resume_graphs(graphs(), checkpoint, crate::LitePersons::new()).unwrap();
     second.keep_near(previous()).unwrap();
     learn(&mut second, 5);
     assert_eq!(second.state().encoder, whole.state().encoder);
