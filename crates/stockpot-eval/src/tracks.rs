@@ -69,7 +69,7 @@ pub const ALL: [Track; 12] = [
         "reconstruct",
         State::Here {
             run: t1_t2::reconstruct,
-            minutes: (2.2, 9.0),
+            minutes: (2.3, 8.0),
         },
     ),
     track(
@@ -77,7 +77,7 @@ pub const ALL: [Track; 12] = [
         "swap truth",
         State::Here {
             run: t1_t2::swap_truth,
-            minutes: (0.3, 0.5),
+            minutes: (0.1, 0.2),
         },
     ),
     track(
@@ -85,7 +85,7 @@ pub const ALL: [Track; 12] = [
         "warm start",
         State::Here {
             run: t3::warm_start,
-            minutes: (1.7, 9.0),
+            minutes: (1.9, 9.0),
         },
     ),
     track(
@@ -93,7 +93,7 @@ pub const ALL: [Track; 12] = [
         "interchange",
         State::Here {
             run: t4::interchange,
-            minutes: (1.5, 25.0),
+            minutes: (1.3, 4.0),
         },
     ),
     track(
@@ -101,7 +101,7 @@ pub const ALL: [Track; 12] = [
         "forgetting",
         State::Here {
             run: t5::forgetting,
-            minutes: (0.2, 1.0),
+            minutes: (0.1, 0.2),
         },
     ),
     track(
@@ -109,7 +109,7 @@ pub const ALL: [Track; 12] = [
         "stitch",
         State::Here {
             run: t6::stitched,
-            minutes: (0.4, 1.0),
+            minutes: (0.2, 0.9),
         },
     ),
     track(
@@ -117,7 +117,7 @@ pub const ALL: [Track; 12] = [
         "few-shot person",
         State::Here {
             run: t7::few_photos,
-            minutes: (0.5, 1.3),
+            minutes: (0.8, 2.5),
         },
     ),
     track(
@@ -125,7 +125,7 @@ pub const ALL: [Track; 12] = [
         "identity, pose, expression",
         State::Here {
             run: t8::judged,
-            minutes: (1.0, 2.0),
+            minutes: (0.3, 0.7),
         },
     ),
     track(
@@ -133,7 +133,7 @@ pub const ALL: [Track; 12] = [
         "video",
         State::Here {
             run: t9::video,
-            minutes: (0.3, 0.6),
+            minutes: (0.1, 0.2),
         },
     ),
     track(
@@ -141,7 +141,7 @@ pub const ALL: [Track; 12] = [
         "convert",
         State::Here {
             run: t10::convert,
-            minutes: (0.2, 0.4),
+            minutes: (0.05, 0.1),
         },
     ),
     track(
@@ -149,7 +149,7 @@ pub const ALL: [Track; 12] = [
         "speed",
         State::Here {
             run: t11::speed,
-            minutes: (1.0, 2.0),
+            minutes: (0.4, 0.7),
         },
     ),
     track(
@@ -157,7 +157,7 @@ pub const ALL: [Track; 12] = [
         "provenance",
         State::Here {
             run: t12::provenance,
-            minutes: (0.3, 2.0),
+            minutes: (0.4, 2.0),
         },
     ),
 ];

@@ -25,12 +25,30 @@ impl Plan {
         grad_params: &mut [f32],
         want_input_grad: bool,
     ) -> &[f32] {
-        assert!(self.training, "an inference plan cannot run backward");
         assert_eq!(
             grad_params.len(),
             self.graph.layout.len(),
             "weight gradients of the plan"
         );
+        self.run_back(grad_output, Some(grad_params), want_input_grad)
+    }
+
+    /// As [`Plan::backward`] for weights that are held: only the gradient of the input, to the bit,
+    /// in about half the time.
+    ///
+    /// # Panics
+    /// As [`Plan::backward`].
+    pub fn backward_to_input(&mut self, grad_output: &[f32]) -> &[f32] {
+        self.run_back(grad_output, None, true)
+    }
+
+    fn run_back(
+        &mut self,
+        grad_output: &[f32],
+        mut grad_params: Option<&mut [f32]>,
+        want_input_grad: bool,
+    ) -> &[f32] {
+        assert!(self.training, "an inference plan cannot run backward");
         let last = self.graph.nodes.len() - 1;
         let end = source(&self.graph, NodeId(last)).0;
         let place = self.memory.grad_place(end);
@@ -44,7 +62,8 @@ impl Plan {
             }
             let place = self.memory.grad_place(i);
             let mut grad = self.memory.take(place);
-            self.backward_node(i, &mut grad[..place.len], grad_params, want_input_grad);
+            let weights = grad_params.as_deref_mut();
+            self.backward_node(i, &mut grad[..place.len], weights, want_input_grad);
             self.memory.put(place, grad);
         }
         if want_input_grad {
@@ -58,7 +77,7 @@ impl Plan {
         &mut self,
         i: usize,
         grad: &mut [f32],
-        grad_params: &mut [f32],
+        mut grad_params: Option<&mut [f32]>,
         want_input_grad: bool,
     ) {
         let graph = self.graph.clone();
@@ -83,21 +102,24 @@ impl Plan {
         } = node.op
         {
             let specs = graph.layout.specs();
-            let bias_grad = &mut grad_params[specs[bias].range()];
-            let channels = bias_grad.len();
+            let channels = specs[bias].range().len();
+            let bias_grad = grad_params.as_deref_mut();
+            let bias_grad = bias_grad.map(|all| &mut all[specs[bias].range()]);
             let slope = activation.slope();
             if slope == 1.0 {
                 // Nothing was bent, and the output may be gone.
-                pointwise::add_columns(grad, channels, bias_grad);
+                if let Some(bias_grad) = bias_grad {
+                    pointwise::add_columns(grad, channels, bias_grad);
+                }
             } else {
                 let output = self.memory.value(i);
-                pointwise::leaky_backward(output, slope, grad, channels, Some(bias_grad));
+                pointwise::leaky_backward(output, slope, grad, channels, bias_grad);
             }
             let mut layer = std::mem::replace(&mut self.layers[i], Layer::None);
             let place = self.memory.grad_place(input.0);
             let mut target = wanted.then(|| self.memory.take(place));
             let x = self.memory.value(input.0);
-            let weight_grads = &mut grad_params[specs[weight].range()];
+            let weight_grads = grad_params.map(|all| &mut all[specs[weight].range()]);
             let into = target
                 .as_mut()
                 .map(|t| (&mut t[..place.len], self.first_writer[i][0]));
@@ -180,8 +202,13 @@ impl Plan {
 /// Where an input gradient goes, and whether it is the first to be written there.
 type Target<'a> = Option<(&'a mut [f32], bool)>;
 
-fn conv_backward(l: &mut ConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
-    weight_grad_in(Isa::best(), l.precision, &l.forward, x, dy, dw);
+/// Where a weight gradient is added, if it is wanted.
+type Weights<'a> = Option<&'a mut [f32]>;
+
+fn conv_backward(l: &mut ConvLayer, x: &[f32], dy: &[f32], dw: Weights<'_>, into: Target<'_>) {
+    if let Some(dw) = dw {
+        weight_grad_in(Isa::best(), l.precision, &l.forward, x, dy, dw);
+    }
     if let Some((dx, first)) = into {
         if first && !l.covers {
             dx.fill(0.0);
@@ -202,11 +229,13 @@ fn conv_backward(l: &mut ConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into:
     }
 }
 
-fn up_conv_backward(l: &mut UpConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
-    let parts = l.phase_grad.par_chunks_mut(CHUNK);
-    parts.for_each(|part| part.fill(0.0));
-    l.shape.phase_grad_in(l.precision, x, dy, &mut l.phase_grad);
-    l.shape.fold_grad(&l.phase_grad, dw);
+fn up_conv_backward(l: &mut UpConvLayer, x: &[f32], dy: &[f32], dw: Weights<'_>, into: Target<'_>) {
+    if let Some(dw) = dw {
+        let parts = l.phase_grad.par_chunks_mut(CHUNK);
+        parts.for_each(|part| part.fill(0.0));
+        l.shape.phase_grad_in(l.precision, x, dy, &mut l.phase_grad);
+        l.shape.fold_grad(&l.phase_grad, dw);
+    }
     if let Some((dx, first)) = into {
         let epilogue = Epilogue {
             add: !first,
@@ -216,8 +245,10 @@ fn up_conv_backward(l: &mut UpConvLayer, x: &[f32], dy: &[f32], dw: &mut [f32], 
     }
 }
 
-fn dense_backward(l: &mut DenseLayer, x: &[f32], dy: &[f32], dw: &mut [f32], into: Target<'_>) {
-    weight_grad_in(Isa::best(), l.precision, &l.forward, x, dy, dw);
+fn dense_backward(l: &mut DenseLayer, x: &[f32], dy: &[f32], dw: Weights<'_>, into: Target<'_>) {
+    if let Some(dw) = dw {
+        weight_grad_in(Isa::best(), l.precision, &l.forward, x, dy, dw);
+    }
     if let Some((dx, first)) = into {
         let epilogue = Epilogue {
             add: !first,

@@ -170,6 +170,32 @@ fn gradients_add_up_and_runs_repeat_to_the_bit() {
     }
 }
 
+#[test]
+fn held_weights_pass_on_the_same_gradient_to_the_bit() {
+    for (graph, precision) in [
+        (every_operator(), Precision::F32),
+        (wide_enough(), Precision::Bf16),
+    ] {
+        let graph = Arc::new(graph);
+        let params = Params::init(graph.layout.clone(), 3);
+        let input = noise(3 * graph.input_shape().len(), "input");
+        let direction = noise(3 * graph.output_shape().len(), "direction");
+        let mut plan = Plan::training_in(graph.clone(), 3, precision);
+        plan.load(&params);
+        plan.forward(&input);
+        let mut grads = vec![0.0; graph.layout.len()];
+        let wanted = plan.backward(&direction, &mut grads, true).to_vec();
+        plan.forward(&input);
+        let found = plan.backward_to_input(&direction).to_vec();
+        assert!(found == wanted && found.iter().any(|v| *v != 0.0));
+        // And the next step is as if nothing had been left out.
+        plan.forward(&input);
+        let mut again = vec![0.0; graph.layout.len()];
+        plan.backward(&direction, &mut again, true);
+        assert!(again == grads);
+    }
+}
+
 /// Every operator that has weights, wide enough to be rounded, between narrow ends.
 fn wide_enough() -> Graph {
     // Nearly straight: a number near zero that rounding moves across it would weigh far more

@@ -509,13 +509,22 @@ impl Trainer {
                 return Ok(Some(i));
             }
             let gradients = &mut self.person_gradients[i];
-            let whole = self.forms.gradient(i, gradients);
-            let code_gradient = self.decoder.backward(gradient, whole, !frozen);
+            // Who is held counts neither for the update nor for the norm that clips it, so their
+            // gradients are not even computed.
+            let code_gradient: &[f32] = match (self.held[i], frozen) {
+                (true, true) => &[],
+                (true, false) => self.decoder.backward_to_input(gradient),
+                (false, _) => {
+                    let whole = self.forms.gradient(i, gradients);
+                    self.decoder.backward(gradient, whole, !frozen)
+                }
+            };
             if !frozen {
                 self.code_gradient[i * each..][..each].copy_from_slice(code_gradient);
             }
-            // Who is held counts neither for the update nor for the norm that clips it.
-            self.forms.project(i, own, gradients, self.held[i]);
+            if !self.held[i] {
+                self.forms.project(i, own, gradients);
+            }
             report.secs.backward += timer.lap();
         }
         if let Some(distiller) = &mut self.distiller {

@@ -1,20 +1,26 @@
 //! T3, warm start: how many fewer steps a new pair needs from the shipped stock than from fresh weights
 //! to be redrawn as well, and what that does to the swap.
 //!
-//! Both trainings see the same faces, in the same number of steps, under the same schedule.
+//! Both trainings see the same faces, in the same number of steps, under the same schedule. A short one
+//! from the stock, of lite persons, shows what a fifth of the steps brings.
 
 use std::path::Path;
 
 use stockpot_core::PersonName;
 use stockpot_jobs::person::ConsentFrom;
+use stockpot_jobs::train::Form;
 use stockpot_jobs::{Context, JobError, init};
 
 use super::Findings;
 use super::t1_t2::{compare_drawn, scored};
-use crate::bench::{World, cannot};
+use crate::bench::{Effort, World, cannot};
 use crate::outcome::{Better, Measure, Toy};
 use crate::sets::{Pair, lesson};
-use crate::trained::{self, DrawnFace, Lesson, Point, Trained};
+use crate::trained::{self, DrawnFace, Lesson, Point, Taught, Trained};
+
+/// A short training has the cold one's steps divided by this: what the stock with lite
+/// persons is to save.
+const SHARE: u64 = 5;
 
 /// Compares the pair with one that is trained from fresh weights.
 ///
@@ -78,6 +84,29 @@ pub fn warm_start(world: &mut World) -> Result<Findings, JobError> {
         let cold = mae(&|inputs| trained::draw(cold.family, &cold.encoder, decoder, inputs))?;
         row(name, "of 1", warm, lower, None, toy(cold));
     }
+    // The quick bench has no time for it.
+    let short = match world.effort {
+        Effort::Quick => String::new(),
+        Effort::Tiny | Effort::Full => {
+            let lesson = Lesson {
+                steps: lesson(world.effort).steps.div_ceil(SHARE),
+                form: Form::Lite,
+                ..lesson(world.effort)
+            };
+            let (_, taught) = again(world, &pair, "short", lesson)?;
+            let found = end(&taught.curve)?.mae;
+            row(
+                "lite persons after a fifth of the steps, against the cold end",
+                "times",
+                found / cold_mae,
+                lower,
+                Some(1.0),
+                toy(1.0),
+            );
+            let steps = lesson.steps;
+            format!("; lite persons, whose rate falls to the end of {steps} steps: {found:.4}")
+        }
+    };
     let curve = |points: &[Point]| {
         let at = |p: &Point| format!("{} {:.4}", p.step, p.mae);
         points.iter().map(at).collect::<Vec<_>>().join(", ")
@@ -86,7 +115,7 @@ pub fn warm_start(world: &mut World) -> Result<Findings, JobError> {
         measures,
         note: format!(
             "until the held-out faces of both are redrawn as well as at the end of {} cold steps, measured \
-             {} times; steps and difference, cold: {}; warm: {}",
+             {} times; steps and difference, cold: {}; warm: {}{short}",
             cold_end.step,
             cold_curve.len(),
             curve(cold_curve),
@@ -102,28 +131,43 @@ pub(crate) struct Cold {
     pub(crate) states: Trained,
 }
 
-/// Trains them in a library of its own.
+/// Trains them from fresh weights.
 pub(crate) fn cold(world: &World, pair: &Pair) -> Result<Cold, JobError> {
-    let ctx = Context {
-        library_dir: world.folder().join("cold"),
-        ..world.ctx.clone()
-    };
-    init::run(&ctx, &init::Settings {})?;
-    let (warm, library) = (world.ctx.library()?, ctx.library()?);
-    let names: Vec<PersonName> = pair.sides.iter().map(|s| s.name.clone()).collect();
-    for name in &names {
-        trained::enter(&ctx, name, ConsentFrom::Synthetic)?;
-        copy(&warm.facesets_dir(name), &library.facesets_dir(name))?;
-    }
     let lesson = Lesson {
         from_scratch: true,
         ..lesson(world.effort)
     };
-    let curve = trained::train(&ctx, &names, lesson)?.curve;
+    let (ctx, taught) = again(world, pair, "cold", lesson)?;
     Ok(Cold {
-        curve,
-        states: trained::load(&ctx, &names)?,
+        curve: taught.curve,
+        states: trained::load(&ctx, &names(pair))?,
     })
+}
+
+fn names(pair: &Pair) -> Vec<PersonName> {
+    pair.sides.iter().map(|s| s.name.clone()).collect()
+}
+
+/// Trains the pair once more, in a library of its own.
+fn again(
+    world: &World,
+    pair: &Pair,
+    folder: &str,
+    lesson: Lesson,
+) -> Result<(Context, Taught), JobError> {
+    let ctx = Context {
+        library_dir: world.folder().join(folder),
+        ..world.ctx.clone()
+    };
+    init::run(&ctx, &init::Settings {})?;
+    let (warm, library) = (world.ctx.library()?, ctx.library()?);
+    let names = names(pair);
+    for name in &names {
+        trained::enter(&ctx, name, ConsentFrom::Synthetic)?;
+        copy(&warm.facesets_dir(name), &library.facesets_dir(name))?;
+    }
+    let taught = trained::train(&ctx, &names, lesson)?;
+    Ok((ctx, taught))
 }
 
 /// Copies a folder of files and such folders.

@@ -207,7 +207,7 @@ pub fn forgetting(world: &mut World) -> Result<Findings, JobError> {
 /// Makes both lineages.
 pub(crate) fn make(world: &mut World) -> Result<Lineages, JobError> {
     world.pair()?;
-    let people = world.effort.pick(1, 2, 4);
+    let people = world.effort.pick(1, 1, 4);
     let meeting = Context {
         library_dir: world.folder().join("lineage"),
         ..world.ctx.clone()
@@ -270,7 +270,7 @@ fn add(
         ..world.ctx.clone()
     };
     copy(&meeting.library_dir, &ctx.library_dir)?;
-    let steps = world.effort.pick(2, 40, 300);
+    let steps = world.effort.pick(2, 40, 40);
     let batch = lesson(world.effort).batch;
     let pair: Vec<PersonName> = ["a", "b"]
         .into_iter()

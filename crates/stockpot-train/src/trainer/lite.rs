@@ -155,20 +155,13 @@ impl Forms {
         }
     }
 
-    /// Takes what a backward pass has left to the gradient of person `i`'s own numbers; `held` if
-    /// that is not wanted.
-    pub(super) fn project(&mut self, i: usize, numbers: &[f32], own: &mut [f32], held: bool) {
-        if held {
-            own.fill(0.0);
-        }
-        let Some(person) = &self.persons[i] else {
-            return;
-        };
-        if !held {
+    /// Takes what a backward pass has left to the gradient of person `i`'s own numbers.
+    pub(super) fn project(&mut self, i: usize, numbers: &[f32], own: &mut [f32]) {
+        if let Some(person) = &self.persons[i] {
             let (lite, base) = (&person.lite, &person.base.data);
             lite.project(base, numbers, &self.gradient, own);
+            self.gradient.fill(0.0);
         }
-        self.gradient.fill(0.0);
     }
 
     /// Bytes of the shared buffers.
