@@ -22,10 +22,12 @@ use crate::optim::{self, AdamStep, Slots};
 use crate::settings::TrainSettings;
 use crate::state::{Position, TrainState};
 
+mod checks;
 mod distil;
 mod lite;
 mod measure;
 
+use checks::{check_state, held, names_of};
 pub use distil::Distillation;
 pub use lite::{LiteMark, LitePerson, LitePersons};
 pub use measure::Evaluation;
@@ -434,34 +436,6 @@ impl Trainer {
         self.meta.settings.learning_rate().at(position.step + 1) * position.guard.rate_factor
     }
 
-    fn check_batch(&self, batch: &Batch) -> Result<(), Error> {
-        let check = |what, wanted, found| {
-            if wanted == found {
-                Ok(())
-            } else {
-                Err(Error::Shape {
-                    what,
-                    wanted,
-                    found,
-                })
-            }
-        };
-        check(
-            "batch number",
-            self.state.position.batch as usize,
-            batch.number as usize,
-        )?;
-        let pixels = self.state.persons.len() * self.meta.settings.batch * self.side().pow(2);
-        let faces = &batch.faces;
-        check("input faces", 3 * pixels, faces.input.len())?;
-        check("target faces", 3 * pixels, faces.target.len())?;
-        check("face masks", pixels, faces.mask.len())?;
-        if !faces.weight.is_empty() {
-            check("pixel weights", pixels, faces.weight.len())?;
-        }
-        Ok(())
-    }
-
     /// Forward, loss and backward. Returns the person whose loss is not finite.
     fn learn(
         &mut self,
@@ -614,68 +588,10 @@ impl Trainer {
     }
 }
 
-/// Whose decoder stays as it is, in the order of the persons.
-fn held(settings: &TrainSettings, state: &TrainState) -> Result<Vec<bool>, Error> {
-    let persons = || state.persons.iter().map(|(name, _)| name);
-    let frozen = &settings.freeze_persons;
-    if let Some(stranger) = frozen.iter().find(|f| !persons().any(|p| p == *f)) {
-        return Err(Error::BadSetting {
-            key: "freeze_persons",
-            value: stranger.to_string(),
-            wanted: "persons of this training",
-        });
-    }
-    let held: Vec<bool> = persons().map(|p| frozen.contains(p)).collect();
-    if settings.freeze_encoder && held.iter().all(|h| *h) {
-        return Err(Error::BadSetting {
-            key: "freeze_persons",
-            value: names_of(frozen.iter()),
-            wanted: "fewer persons with a frozen encoder, or nothing is left to learn",
-        });
-    }
-    Ok(held)
-}
-
 /// Person `i`'s part of a buffer.
 fn part(all: &[f32], i: usize, persons: usize) -> &[f32] {
     let each = all.len() / persons;
     &all[i * each..][..each]
-}
-
-fn names_of<'a>(names: impl Iterator<Item = &'a PersonName>) -> String {
-    names.map(PersonName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-fn check_state(graphs: &Graphs, forms: &lite::Forms, state: &TrainState) -> Result<(), Error> {
-    let mut names: Vec<_> = state.persons.iter().map(|(name, _)| name).collect();
-    let found = names_of(names.iter().copied());
-    names.sort();
-    names.dedup();
-    if names.is_empty() || names.len() != state.persons.len() {
-        return Err(Error::Persons { found });
-    }
-    let encoder = (
-        &state.encoder,
-        graphs.encoder.layout.len(),
-        "encoder weights",
-    );
-    let decoder = graphs.decoder.layout.len();
-    let persons = state.persons.iter().enumerate().map(|(i, (_, slots))| {
-        let wanted = forms.numbers(i).unwrap_or(decoder);
-        (slots, wanted, "decoder weights")
-    });
-    for (slots, wanted, what) in std::iter::once(encoder).chain(persons) {
-        for (_, data) in slots.named() {
-            if data.len() != wanted {
-                return Err(Error::Shape {
-                    what,
-                    wanted,
-                    found: data.len(),
-                });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Time between calls.
