@@ -11,7 +11,7 @@ use stockpot_core::html::escape;
 use stockpot_core::picture::write_whole;
 use stockpot_library::{Consented, Library, date_text};
 use stockpot_media::{MediaInfo, SourceKind};
-use stockpot_provenance::{Holder, Inspector, Known, Report, Verdict};
+use stockpot_provenance::{Holder, Inspector, Known, Report, SealId, Verdict};
 
 use crate::consent;
 use crate::context::{Context, now_secs};
@@ -38,6 +38,7 @@ pub(crate) struct Done<'a> {
     /// Frames of the output, and those with a face drawn into.
     pub(crate) frames: [u64; 2],
     pub(crate) remarks: &'a [String],
+    pub(crate) seal: SealId,
 }
 
 /// One part of a sheet.
@@ -77,7 +78,7 @@ pub(crate) fn write(
     settings: &Settings,
     done: &Done<'_>,
 ) -> Result<Vec<PathBuf>, JobError> {
-    let report = sealed_report(ctx, &settings.output)?;
+    let report = sealed_report(ctx, &settings.output, done.seal)?;
     let mut sections = vec![what_it_is(settings, done), source(settings, done, &report)];
     sections.extend(persons(settings, done)?);
     sections.push(model(&report));
@@ -101,8 +102,9 @@ pub(crate) fn write(
     Ok(vec![plain, page])
 }
 
-/// What the sealed output says of itself; of a folder, its first picture with a face.
-fn sealed_report(ctx: &Context, output: &Path) -> Result<Report, JobError> {
+/// What the sealed output says of itself; of a folder, its first picture with a face that has this
+/// seal, for there may be pictures of other swaps in it.
+fn sealed_report(ctx: &Context, output: &Path, seal: SealId) -> Result<Report, JobError> {
     let inspector = Inspector::new(&ctx.identity_dir)?;
     if !output.is_dir() {
         return Ok(inspector.inspect(output)?);
@@ -111,7 +113,10 @@ fn sealed_report(ctx: &Context, output: &Path) -> Result<Report, JobError> {
     for path in stockpot_media::pictures_in(output)? {
         let report = inspector.inspect(&path)?;
         let note = report.credentials.as_ref().and_then(|c| c.swap.as_ref());
-        if note.is_some_and(|note| !note.swaps.is_empty()) {
+        let Some(note) = note.filter(|note| note.seal == seal) else {
+            continue;
+        };
+        if !note.swaps.is_empty() {
             return Ok(report);
         }
         first.get_or_insert(report);

@@ -58,6 +58,8 @@ pub struct Settings {
     pub precision: Option<Precision>,
     /// Release the new encoder state whoever wears.
     pub allow_wear: bool,
+    /// Train although faces look like somebody else's.
+    pub accept_faces: bool,
     /// A run to go on with, or whose candidate to release.
     pub resume: Option<RunId>,
     /// More settings of the training by name; an object or null.
@@ -110,6 +112,7 @@ pub fn run(
     settings: &Settings,
 ) -> Result<Reply, JobError> {
     let library = ctx.library()?;
+    refuse_own_freeze(&settings.more)?;
     let mut drawn = Drawn::new(source);
     let (growth, mut begun) = match &settings.resume {
         None => begin(ctx, &library, &mut drawn, settings)?,
@@ -156,10 +159,23 @@ fn begin(
         batch: settings.batch,
         precision: settings.precision,
         more: more(settings, &rehearsed)?,
+        accept_faces: settings.accept_faces,
         ..train::Settings::default()
     };
     let begun = train::begin(ctx, library, &wish, Some(&growth))?;
     Ok((growth, begun))
+}
+
+/// What is frozen is not for the user to say: the gate measures by it.
+fn refuse_own_freeze(asked: &Value) -> Result<(), JobError> {
+    let own = ["freeze_persons", "freeze_encoder"];
+    match own.into_iter().find(|key| asked.get(key).is_some()) {
+        None => Ok(()),
+        Some(key) => Err(
+            JobError::usage(format!("`{key}` is decided by the growth itself"))
+                .with_hint("to train with a part frozen there is `stockpot train --freeze`"),
+        ),
+    }
 }
 
 /// The usual settings of a growth, overlaid by what was asked for.
@@ -187,15 +203,6 @@ fn more(settings: &Settings, rehearsed: &[PersonName]) -> Result<Value, JobError
         other => return Err(JobError::usage(format!("{other} is no table of settings"))),
     };
     let asked = asked.unwrap_or_default();
-    if let Some(key) = ["freeze_persons", "freeze_encoder"]
-        .into_iter()
-        .find(|key| asked.contains_key(*key))
-    {
-        return Err(
-            JobError::usage(format!("`{key}` is decided by the growth itself"))
-                .with_hint("to train with a part frozen there is `stockpot train --freeze`"),
-        );
-    }
     for layer in [Some(usual), known_length].into_iter().flatten() {
         if let Value::Object(layer) = layer {
             all.extend(layer);
@@ -219,13 +226,7 @@ fn resume(
                 .with_hint(format!("go on with `stockpot train --resume {run}`")),
         );
     };
-    if file.committed_at_step > 0 {
-        return Err(JobError::usage(format!(
-            "Run {run} was released after {} steps",
-            file.committed_at_step
-        ))
-        .with_hint("begin another: it starts from what was released"));
-    }
+    refuse_released(&file)?;
     let growth = Growth::again(ctx, library, drawn, grow)?;
     let wish = train::Settings {
         steps: settings.steps,
@@ -236,7 +237,20 @@ fn resume(
         ..train::Settings::default()
     };
     let begun = train::resume(ctx, library, run, &wish, Some(&growth))?;
+    // It may have been killed between its commit and the note of it.
+    refuse_released(&begun.file)?;
     Ok((growth, begun))
+}
+
+fn refuse_released(file: &RunFile) -> Result<(), JobError> {
+    if file.committed_at_step == 0 {
+        return Ok(());
+    }
+    Err(JobError::usage(format!(
+        "Run {} was released after {} steps",
+        file.run, file.committed_at_step
+    ))
+    .with_hint("begin another: it starts from what was released"))
 }
 
 fn finish(
@@ -275,7 +289,16 @@ fn finish(
         trained: &trained,
     }
     .measure()?;
-    let verdict = gate::verdict(&measured.rows);
+    let mut verdict = gate::verdict(&measured.rows);
+    for person in &learning {
+        let is_measured = measured.rows.iter().any(|row| row.person == *person);
+        if !is_measured && library.current_decoder(person)?.is_some() {
+            verdict.passed = false;
+            verdict
+                .reasons
+                .push(format!("{person} was trained again and cannot be measured"));
+        }
+    }
     let released = verdict.passed || settings.allow_wear;
     let Prepared { mut commit, steps } = prepare(library, &file, &trainer, outcome, consents)?;
     let state = match released {
@@ -287,8 +310,14 @@ fn finish(
             ctx.tell_unlogged(&writer);
             drop(writer);
             note(library, &mut file, steps, &report)?;
-            Passports::new(library).ensure(ctx, drawn, &report.encoder)?;
             keep::after_run(ctx, library, &file, &learning);
+            // It is released; what is missing now can be made later.
+            if let Err(e) = Passports::new(library).ensure(ctx, drawn, &report.encoder) {
+                ctx.warn(format!(
+                    "The new encoder state has no passport yet ({}): `stockpot library passport` makes it",
+                    e.message
+                ));
+            }
             report.encoder
         }
         false => {

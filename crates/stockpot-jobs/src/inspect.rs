@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::error::{JobError, JobErrorKind, io};
 use crate::marking;
 pub use crate::marking::MarkNote;
+use crate::swap::is_same_place;
 
 /// What to look at.
 #[derive(Debug, Clone)]
@@ -87,6 +88,15 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             paths.len()
         ))
         .with_hint("name one file with --page"));
+    }
+    if let (Some(page), [file]) = (&settings.page, &*paths)
+        && is_same_place(page, file)
+    {
+        return Err(JobError::usage(format!(
+            "The page would replace the file {}",
+            file.display()
+        ))
+        .with_hint("give the page another name"));
     }
     ctx.phase("inspect", paths.len() as u64);
     let mut files = Vec::with_capacity(paths.len());

@@ -63,6 +63,12 @@ pub fn run(ctx: &Context, person: &PersonName) -> Result<Reply, JobError> {
     // What only lite files say.
     words.retain(|word, _| word == "area");
     words.insert("run".to_owned(), run.to_string());
+    let mut attachments = BTreeMap::new();
+    for (name, object) in &record.attachments {
+        if name != decoder::BASE {
+            attachments.insert(name.clone(), library.get_object(object)?);
+        }
+    }
     let bytes = weights_file::to_bytes(family, &weights, &words)?;
     let (bytes_before, bytes_after) = (lite.len() as u64, bytes.len() as u64);
     let writer = library.writer(began, PATIENCE)?;
@@ -80,7 +86,7 @@ pub fn run(ctx: &Context, person: &PersonName) -> Result<Reply, JobError> {
                 parent: Some(before.hash),
                 steps: record.steps,
                 metrics: record.metrics,
-                attachments: BTreeMap::new(),
+                attachments,
             },
         }],
         settings_json: json!({ "promote": person.as_str() }).to_string(),

@@ -195,6 +195,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
                 source: &analysis.info,
                 frames: [analysis.frames, swapper.swapped()],
                 remarks: &finished.remarks,
+                seal: seal_id,
             },
         )?,
         false => Vec::new(),
@@ -300,7 +301,7 @@ fn check_output(ctx: &Context, settings: &Settings) -> Result<(), JobError> {
 }
 
 /// Whether two names lead to one file or folder.
-fn is_same_place(a: &Path, b: &Path) -> bool {
+pub(crate) fn is_same_place(a: &Path, b: &Path) -> bool {
     match (a.canonicalize(), b.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
         // One of them does not exist, usually the output.

@@ -383,6 +383,7 @@ pub(crate) fn begin(
         seed: ctx.seed,
     };
     let data = data::Data::open(ctx, library, &faces)?;
+    refuse_endless(&train, &data)?;
     if settings.batch_auto {
         let weights = size::Weights {
             network: &network,
@@ -438,6 +439,19 @@ pub(crate) fn begin(
         data,
         consents,
     })
+}
+
+/// Nobody waits for a plateau that cannot be seen.
+fn refuse_endless(train: &TrainSettings, data: &data::Data) -> Result<(), JobError> {
+    let limited = train.steps > 0 || train.minutes > 0.0;
+    let measured = train.evaluate_every > 0 && !data.held_out().is_empty();
+    if train.until_plateau && !limited && !measured {
+        return Err(JobError::usage(
+            "Nothing would end this training: without held-out faces that are measured no plateau shows",
+        )
+        .with_hint("give --steps or --minutes too"));
+    }
+    Ok(())
 }
 
 /// Looks whether the run fits, and reads the prepared faces into memory if they do as well.
@@ -521,6 +535,7 @@ pub(crate) fn resume(
     let data = data::Data::open(ctx, library, &faces)?;
     let network = Network::new(file.family);
     let train = &checkpoint.meta.settings;
+    refuse_endless(train, &data)?;
     make_room(ctx, library, &network, train, &data, file.persons.len())?;
     let mut bases = BTreeMap::new();
     for mark in checkpoint.meta.lite.values() {

@@ -24,7 +24,9 @@ use crate::{gc, store};
 const METRICS: &str = "metrics.jsonl";
 /// The file of a run's folder that names its persons.
 const RUN_FILE: &str = "run.json";
-/// The largest of these two that is read; a larger one is removed.
+/// The report of a growth in a run's folder: the page with pictures of everybody, and what tells whose.
+const GATE_FILES: [&str; 2] = ["gate.html", "gate.json"];
+/// The largest of these that is read; a larger one is removed.
 const MAX_TEXT_BYTES: u64 = 256 << 20;
 
 /// The receipt in words.
@@ -310,6 +312,13 @@ impl Traces {
             let only_metrics = entries(&folder)?.iter().all(|(file, _)| file == METRICS);
             if (by_record && !only_metrics) || names_person(&folder.join(RUN_FILE), name)? {
                 self.run_folders.insert(folder);
+                continue;
+            }
+            // A release gate looks at everybody, also at those who took no part in the run. The page
+            // with the pictures goes first: what tells whose they are has to be there until then.
+            if gate_names(&folder, name)? {
+                let files = GATE_FILES.iter().map(|file| folder.join(file));
+                self.folders.extend(files.filter(|path| path.exists()));
             }
         }
         Ok(())
@@ -336,6 +345,37 @@ impl Traces {
                 reason: "the name for an erased person is none".into(),
             })
     }
+}
+
+/// Whether a growth's report names a person. Pictures without a report that can be read are anybody's.
+fn gate_names(folder: &Path, name: &PersonName) -> Result<bool> {
+    let [page, report] = GATE_FILES.map(|file| folder.join(file));
+    let bytes = match read_bounded(&report, MAX_TEXT_BYTES) {
+        Ok(bytes) => bytes,
+        Err(ReadFailure::Missing | ReadFailure::TooLarge { .. }) => return Ok(page.exists()),
+        Err(ReadFailure::Io(e)) if e.kind() == std::io::ErrorKind::NotADirectory => {
+            return Ok(false);
+        }
+        Err(ReadFailure::Io(e)) => return Err(Error::io("read the report", &report, e)),
+    };
+    let Ok(found) = serde_json::from_slice::<Value>(&bytes) else {
+        return Ok(true);
+    };
+    let rows = |field| {
+        found
+            .get(field)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let measured = rows("persons")
+        .filter_map(|row| row.get("person"))
+        .any(|person| person.as_str() == Some(name.as_str()));
+    // `NAME: why`.
+    let left_out = rows("not_measured")
+        .filter_map(Value::as_str)
+        .any(|text| text.split(':').next() == Some(name.as_str()));
+    Ok(measured || left_out)
 }
 
 /// Whether a run's own file names a person; one that cannot be read does not.
@@ -382,6 +422,10 @@ fn renamed_lines(bytes: &[u8], old: &PersonName, new: &PersonName) -> Vec<u8> {
     let mut out = Vec::new();
     for line in bytes.split(|b| *b == b'\n') {
         if let Ok(mut value) = serde_json::from_slice::<Value>(line) {
+            // Their names are made of persons' names.
+            if let Some(probes) = value.get_mut("probes").and_then(Value::as_object_mut) {
+                probes.retain(|name, _| !name.contains(old.as_str()));
+            }
             rename_in(&mut value, old, new);
             out.extend(value.to_string().into_bytes());
             out.push(b'\n');

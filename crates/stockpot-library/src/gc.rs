@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stockpot_core::{CancelToken, ContentHash, PersonName, Progress, ProgressSink};
 
 use crate::absence::Absent;
+use crate::commit::CANDIDATE;
 use crate::disk::entries;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
@@ -268,16 +269,18 @@ impl Whole {
         let mut lines: BTreeMap<Option<&PersonName>, Vec<(u64, ContentHash)>> = BTreeMap::new();
         let mut kept = BTreeSet::new();
         for (hash, (_, record)) in &self.records {
-            let (person, created_secs) = match record {
-                Some(Record::EncoderState(r)) => (None, r.created_secs),
-                Some(Record::DecoderState(r)) => (Some(&r.person), r.created_secs),
+            let (person, created_secs, metrics) = match record {
+                Some(Record::EncoderState(r)) => (None, r.created_secs, &r.metrics),
+                Some(Record::DecoderState(r)) => (Some(&r.person), r.created_secs, &r.metrics),
                 _ => continue,
             };
             if self.current.contains(hash) || created_secs > young_since {
                 kept.insert(*hash);
             }
-            // Who was taken out keeps nothing but what is young.
-            if person.is_none_or(|p| self.persons.contains(p)) {
+            // Who was taken out keeps nothing but what is young. What was never released takes
+            // nobody's place.
+            let released = !metrics.contains_key(CANDIDATE);
+            if released && person.is_none_or(|p| self.persons.contains(p)) {
                 lines.entry(person).or_default().push((created_secs, *hash));
             }
         }

@@ -54,5 +54,8 @@ pub(crate) enum CompatCommand {
         /// Faces in one step [default: 16]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
         batch: Option<u64>,
+        /// Train although faces look like somebody else's
+        #[arg(long)]
+        accept_faces: bool,
     },
 }

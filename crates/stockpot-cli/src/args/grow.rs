@@ -19,6 +19,9 @@ pub(crate) struct GrowArgs {
     /// Release the new encoder state even if somebody wears by it
     #[arg(long)]
     pub(crate) allow_wear: bool,
+    /// Train although faces look like somebody else's
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) accept_faces: bool,
     /// Faces of each person in one step [default: 16]
     #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) batch: Option<u64>,

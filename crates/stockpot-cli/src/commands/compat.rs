@@ -46,12 +46,14 @@ pub(super) fn run(session: &Session<'_>, command: CompatCommand) -> Result<ExitC
             steps,
             minutes,
             batch,
+            accept_faces,
         } => {
             let settings = refit::Settings {
                 person: name,
                 steps,
                 minutes,
                 batch: batch.map(|n| n as usize),
+                accept_faces,
             };
             session.job(|ctx| refit::run(ctx, &settings))
         }

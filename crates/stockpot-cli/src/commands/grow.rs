@@ -23,6 +23,7 @@ pub(super) fn run(session: &Session<'_>, args: GrowArgs) -> Result<ExitCode, Fai
         batch: args.batch.map(|faces| faces as usize),
         precision: args.precision.map(Into::into),
         allow_wear: args.allow_wear,
+        accept_faces: args.accept_faces,
         resume,
         more: match args.settings.is_empty() {
             true => serde_json::Value::Null,

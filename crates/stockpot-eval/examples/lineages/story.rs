@@ -162,6 +162,7 @@ pub(crate) fn run(models: &str, folder: &Path, cache: &Path, steps: u64, seed: u
         steps: Some(steps / 4),
         minutes: None,
         batch: Some(16),
+        accept_faces: false,
     };
     let refitted = refit::run(&ctx, &settings).unwrap();
     let error = story.own(&cd.encoder, &refitted.decoder, "a");

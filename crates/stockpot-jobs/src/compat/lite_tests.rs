@@ -153,7 +153,9 @@ fn promoting_changes_the_form_and_not_a_bit() {
     assert_eq!(full.record.parent, Some(lite.hash));
     assert_eq!(full.record.encoder_state, lite.record.encoder_state);
     assert_eq!(full.record.steps, lite.record.steps);
-    assert!(full.record.attachments.is_empty());
+    // Who it is goes along, what it was added to does not.
+    let kept: Vec<&String> = full.record.attachments.keys().collect();
+    assert_eq!(kept, ["identity"]);
     assert!(weights(&store, "anna") == before && is_sound(&ctx));
     let again = promote::run(&ctx, &name("anna")).unwrap_err();
     assert!(again.message.contains("full already"));

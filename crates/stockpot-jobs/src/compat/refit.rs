@@ -29,6 +29,8 @@ pub struct Settings {
     pub minutes: Option<f64>,
     /// Faces in a step. Default 16.
     pub batch: Option<usize>,
+    /// Train although faces look like somebody else's.
+    pub accept_faces: bool,
 }
 
 /// What came of it.
@@ -90,6 +92,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
             steps,
             minutes: settings.minutes,
             batch: settings.batch,
+            accept_faces: settings.accept_faces,
             more: short_run(steps),
             ..train::Settings::default()
         },

@@ -365,6 +365,7 @@ fn refit_of(person: &str) -> refit::Settings {
         steps: Some(4),
         minutes: None,
         batch: Some(4),
+        accept_faces: false,
     }
 }
 

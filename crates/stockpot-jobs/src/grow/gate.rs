@@ -17,7 +17,7 @@ use crate::compat::passport::{Drawn, Passports};
 use crate::compat::stitch::{last_trained, trial};
 use crate::compat::wear::WORN_PERCENT;
 use crate::context::Context;
-use crate::error::JobError;
+use crate::error::{JobError, JobErrorKind};
 
 /// What the mean of all earlier persons may have lost, in percent. Science.md 2.3 wants a gain of 1;
 /// here a growth is already worth its release if it brings somebody new and takes nothing from the
@@ -213,7 +213,17 @@ impl Gate<'_, '_> {
         };
         for (done, person) in (1..).zip(persons) {
             self.ctx.check_cancel()?;
-            match self.person(&person.name, &guest, &passport.codes)? {
+            let found = match self.person(&person.name, &guest, &passport.codes) {
+                // Somebody who took no part and is damaged keeps nobody from being released.
+                Err(e)
+                    if e.kind != JobErrorKind::Cancelled
+                        && !self.trained.contains_key(&person.name) =>
+                {
+                    Err(e.message)
+                }
+                found => found?,
+            };
+            match found {
                 Ok((row, stitched)) => {
                     if let Some(stitched) = stitched.filter(|_| row.way == Way::Stitched) {
                         out.stitched.insert(row.person.clone(), stitched);
@@ -296,6 +306,9 @@ impl Gate<'_, '_> {
         let direct = score(network, &guest.params, &old, &faces)?.mae;
         let (decoder, stitched) = self.stitch(&state, guest, codes)?;
         let mended = score(network, &guest.params, &decoder, &faces)?.mae;
+        if state.record.encoder_state != self.growth.previous.hash && direct.min(mended) > before {
+            return Ok(Err("drawn better with the encoder state they have".into()));
+        }
         let way = match mended < direct {
             true => Way::Stitched,
             false => Way::Direct,

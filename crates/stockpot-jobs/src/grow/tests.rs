@@ -310,12 +310,17 @@ fn what_cannot_grow_is_refused_with_what_helps() {
     assert!(error.message.contains("cannot grow"), "{}", error.message);
     let mut twice = wish(&["anna"]);
     twice.more["freeze_persons"] = json!(["anna"]);
-    let error = more(&twice, &[]).unwrap_err();
-    assert!(
-        error.message.contains("freeze_persons"),
-        "{}",
-        error.message
-    );
+    let mut resumed = wish(&[]);
+    resumed.more = twice.more.clone();
+    resumed.resume = Some("20261123-120000-abcdef".parse().unwrap());
+    for wish in [&twice, &resumed] {
+        let error = grown(&ctx, wish).unwrap_err();
+        assert!(
+            error.message.contains("freeze_persons"),
+            "{}",
+            error.message
+        );
+    }
     // What was asked for counts more than what is usual.
     let mut asked = wish(&["anna"]);
     asked.more["distil_weight"] = json!(7.0);

@@ -69,7 +69,10 @@ fn look(ctx: &Context, found: &Found, note: Option<&SwapNote>) -> Result<Look, J
     let full = frame.pixels.to_rgb8();
     let small = smaller(&full);
     let statement = Statement {
-        seal: note.map_or_else(SealId::fresh, |n| n.seal),
+        // What a changed file says of its seal is not passed on.
+        seal: note
+            .filter(|_| found.report.verdict == Verdict::Whole)
+            .map_or_else(SealId::fresh, |n| n.seal),
         origin: Origin::Edited(file.clone()),
         source_type: None,
         about: "A small copy of one frame, for a page about the file".into(),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use stockpot_core::{ContentHash, PersonName};
+use stockpot_core::PersonName;
 use stockpot_faceset::ops::SourceMedian;
 use stockpot_faceset::{Faceset, ops};
 use stockpot_library::Library;
@@ -66,7 +66,14 @@ pub(super) fn check(
                 faceset.sources()[number].info.name
             ))?;
         }
-        if let Some(before) = of_decoder(library, person)? {
+        let learned = match of_decoder(library, person) {
+            Err(e) if accept => {
+                ctx.warn(e.message);
+                None
+            }
+            found => found?,
+        };
+        if let Some(before) = learned {
             let apart = distance(&before, &median);
             let known = ops::source_medians(&faceset).iter().map(|s| s.faces).sum();
             let limit = limit(known);
@@ -106,8 +113,11 @@ fn of_decoder(library: &Library, person: &PersonName) -> Result<Option<Vec<f32>>
     };
     let mut record = state.record;
     for _ in 0..ANCESTORS {
-        if let Some(object) = record.attachments.get(ATTACHMENT) {
-            return read(library, person, object).map(Some);
+        // What was collected, or stayed behind when the person was carried here, says nothing.
+        if let Some(object) = record.attachments.get(ATTACHMENT)
+            && let Ok(bytes) = library.get_object(object)
+        {
+            return parse(person, &bytes).map(Some);
         }
         let Some(parent) = record.parent else { break };
         // Parents may have stayed behind when the person was carried here.
@@ -119,12 +129,8 @@ fn of_decoder(library: &Library, person: &PersonName) -> Result<Option<Vec<f32>>
     Ok(None)
 }
 
-fn read(
-    library: &Library,
-    person: &PersonName,
-    object: &ContentHash,
-) -> Result<Vec<f32>, JobError> {
-    from_bytes(&library.get_object(object)?).ok_or_else(|| {
+fn parse(person: &PersonName, bytes: &[u8]) -> Result<Vec<f32>, JobError> {
+    from_bytes(bytes).ok_or_else(|| {
         JobError::failed(format!(
             "What the decoder of {person} says of whom it learned is no identity"
         ))

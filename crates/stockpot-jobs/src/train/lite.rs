@@ -18,9 +18,9 @@ use crate::decoder;
 use crate::error::JobError;
 use crate::stock;
 
-/// With fewer faces to learn from than this, a new person becomes lite by default. From 20 to 200
-/// faces the few numbers of a lite person keep up with a full decoder or do better, and start sooner;
-/// with hundreds a full one draws finer (`docs/decisions/0011-lite-persons.md` has the figures).
+/// With fewer faces to learn from than this, a new person becomes lite by default: the few numbers of a
+/// lite person do not overfit, and the file is a twentieth. With more, a full decoder has
+/// room for what a long training finds (`docs/decisions/0011-lite-persons.md` has the figures).
 const FEW_FACES: usize = 200;
 
 /// How much of a decoder is to be the person's own.

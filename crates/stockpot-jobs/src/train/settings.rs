@@ -18,7 +18,8 @@ pub(super) fn of_new_run(seed: u64, asked: &Settings) -> Result<TrainSettings, J
     let mut flags = flags(asked);
     // One seed for everything that is chosen at random, so it has one flag.
     flags.insert("seed".into(), json!(seed));
-    let has_limit = |name: &str| flags.contains_key(name) || asked.more.get(name).is_some();
+    let said = |value: &Value| *value != json!(false);
+    let has_limit = |name: &str| flags.get(name).or(asked.more.get(name)).is_some_and(said);
     if !LIMITS.iter().any(|name| has_limit(name)) {
         flags.insert("minutes".into(), json!(30.0));
     }

@@ -109,6 +109,20 @@ fn a_run_goes_until_a_plateau_and_says_what_more_would_bring() {
 }
 
 #[test]
+fn nobody_waits_for_a_plateau_that_cannot_be_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ctx, _) = library(dir.path(), &["anna"]);
+    let mut settings = training(&["anna"], SMALL, 0, true);
+    settings.steps = None;
+    settings.until_plateau = true;
+    settings.more["save_every"] = serde_json::json!(50);
+    let refused = run(&ctx, &settings).unwrap_err();
+    assert!(refused.message.contains("Nothing would end"), "{refused}");
+    settings.steps = Some(2);
+    assert_eq!(run(&ctx, &settings).unwrap().stopped_by, "steps");
+}
+
+#[test]
 fn an_older_run_file_has_no_identities() {
     let dir = tempfile::tempdir().unwrap();
     let (ctx, _) = library(dir.path(), &["anna"]);

@@ -16,6 +16,7 @@ use crate::disk::Sink;
 use crate::error::{Error, Result};
 use crate::objects::{MAX_OBJECT_BYTES, hash_of};
 use crate::record::{BadRecord, MAX_RECORD_BYTES, Record, parse};
+use crate::rehearsal::MOST_REHEARSAL_FACES;
 
 /// A whole export: everything in it fits together, and every byte was hashed.
 #[derive(Debug)]
@@ -124,7 +125,9 @@ impl Bundle {
                 Record::Run(r) => {
                     header.kind == BundleKind::Library && r.everybody().all(|p| names.contains(p))
                 }
-                Record::Rehearsal(r) => names.contains(&r.person),
+                Record::Rehearsal(r) => {
+                    names.contains(&r.person) && (1..=MOST_REHEARSAL_FACES).contains(&r.faces)
+                }
                 Record::Passport(r) => self.records.contains_key(&r.encoder_state),
                 Record::Absence(_) => false,
             };

@@ -40,12 +40,25 @@ fn with_traces() -> (TempDir, Library) {
         put(&format!("runs/{run}/checkpoints/1.stock"), "decoder/anna");
         put(
             &format!("runs/{run}/metrics.jsonl"),
-            "{\"kind\":\"train\",\"persons\":{\"anna\":{\"total\":0.25},\"ben\":{\"total\":0.5}}}\n{\"torn",
+            "{\"kind\":\"train\",\"persons\":{\"anna\":{\"total\":0.25},\"ben\":{\"total\":0.5}}}\n\
+             {\"kind\":\"evaluation\",\"probes\":{\"likeness/anna-as-ben/to-drawn\":0.4}}\n{\"torn",
         );
     }
     put("runs/uncommitted/run.json", r#"{"persons":["anna"]}"#);
     put("runs/uncommitted/events/1", "decoder/anna");
     put("runs/bens/run.json", r#"{"persons":["ben"]}"#);
+    // A growth of others that was not released, and looked at everybody.
+    put("runs/grown/run.json", r#"{"persons":["ben"]}"#);
+    put("runs/grown/gate.html", "the picture of somebody");
+    put(
+        "runs/grown/gate.json",
+        r#"{"persons":[{"person":"ben"},{"person":"anna"}],"not_measured":[]}"#,
+    );
+    put("runs/bens/gate.html", "ben's face");
+    put(
+        "runs/bens/gate.json",
+        r#"{"persons":[{"person":"ben"}],"not_measured":["cleo: no decoder yet"]}"#,
+    );
     put("facesets/anna/index.jsonl", "anna");
     put("facesets/anna/rejected/1.jpg", "anna's face");
     put("facesets/ben/index.jsonl", "ben");
@@ -81,7 +94,7 @@ fn nothing_of_an_erased_person_is_left() {
     // Weights and rehearsal of two states, and the paper.
     assert_eq!(report.objects, 5);
     assert_eq!(report.runs.len(), 2);
-    assert_eq!(report.files, 2 + 1 + 2 * 3 + 2);
+    assert_eq!(report.files, 2 + 1 + 2 * 3 + 2 + 2);
     assert_eq!(report.receipts.len(), 1);
     assert!(report.bytes > 100);
     assert_clean(&library);
@@ -91,6 +104,9 @@ fn nothing_of_an_erased_person_is_left() {
     assert!(library.root().join("facesets/ben/index.jsonl").exists());
     assert!(library.root().join("cache/ben-face-64.faces").exists());
     assert!(library.root().join("runs/bens/run.json").exists());
+    assert!(library.root().join("runs/bens/gate.html").exists());
+    assert!(library.root().join("runs/grown/run.json").exists());
+    assert!(!library.root().join("runs/grown/gate.html").exists());
     let next = run_of(&library, &["ben"], 3);
     writer(&library).commit_run(next).unwrap();
     // Runs keep their hashes and say `erased-…`.
