@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use stockpot_core::ContentHash;
+
 use super::*;
 use crate::disk::{Disk, Step};
 use crate::{FindingKind, Result, StartingPoint};
@@ -159,6 +161,56 @@ fn a_commit_happens_as_a_whole_or_not_at_all() {
         library
             .writer(NOW, Duration::from_secs(1))?
             .commit_run(commit.clone())
+            .map(drop)
+    });
+}
+
+/// A run that trained Anna alone, with the encoder that `encoder` says.
+fn anna_alone(library: &Library, encoder: impl Fn(ContentHash) -> EncoderChoice) -> RunCommit {
+    let mut commit = run_of(library, &["anna"], 3);
+    let current = library.current_encoder().unwrap().unwrap();
+    commit.encoder = encoder(current.hash);
+    commit
+}
+
+#[test]
+fn a_refit_happens_as_a_whole_or_not_at_all() {
+    let (_dir, library) = with_persons(&["anna", "ben"]);
+    let first = run_of(&library, &["anna", "ben"], 1);
+    writer(&library).commit_run(first).unwrap();
+    // Anna is worn: the encoder went on without her.
+    let second = run_of(&library, &["ben"], 2);
+    writer(&library).commit_run(second).unwrap();
+    let refit = anna_alone(&library, EncoderChoice::Kept);
+    stop_everywhere(&library, &|library| {
+        library
+            .writer(NOW, Duration::from_secs(1))?
+            .commit_run(refit.clone())
+            .map(drop)
+    });
+}
+
+#[test]
+fn a_stitch_happens_as_a_whole_or_not_at_all() {
+    let (_dir, library) = with_persons(&["anna", "ben"]);
+    let first = run_of(&library, &["anna", "ben"], 1);
+    writer(&library).commit_run(first).unwrap();
+    let own = library.current_decoder(&name("anna")).unwrap().unwrap();
+    // As with the network of 2018: the halves meet in a state beside the current one.
+    let mut stitch = anna_alone(&library, |current| {
+        EncoderChoice::Beside(NewState {
+            bytes: b"an encoder that ends in a stitch".to_vec(),
+            parent: Some(current),
+            steps: 0,
+            metrics: Metrics::new(),
+            attachments: BTreeMap::new(),
+        })
+    });
+    stitch.decoders[0].stitched_from = Some(own.record.encoder_state);
+    stop_everywhere(&library, &|library| {
+        library
+            .writer(NOW, Duration::from_secs(1))?
+            .commit_run(stitch.clone())
             .map(drop)
     });
 }
