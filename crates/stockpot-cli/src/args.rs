@@ -298,7 +298,7 @@ impl From<FormName> for Form {
     }
 }
 
-/// The number format of a training.
+/// The number format of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PrecisionName {
     /// bf16 where the processor has it (AVX-512 BF16), otherwise f32
@@ -369,6 +369,9 @@ pub(crate) struct SwapArgs {
     /// decoder), or the first digits of its hash; refused if the two are foreign
     #[arg(long, value_name = "ENCODER")]
     pub(crate) encoder: Option<String>,
+    /// Number format of the networks' products, 16 or 32 bits
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = PrecisionName::Auto)]
+    pub(crate) precision: PrecisionName,
     /// Only draw a contact sheet of N frames, as a picture
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) preview: Option<u32>,

@@ -281,6 +281,7 @@ fn swap(session: &Session<'_>, args: SwapArgs) -> Result<ExitCode, Failure> {
         frames: args.frames.map(|range| (range.first, range.last)),
         crf: args.crf,
         encoder: args.encoder,
+        precision: args.precision.into(),
         convert,
         openness: args.openness.settings(),
     };

@@ -10,7 +10,7 @@ use serde::Serialize;
 use stockpot_core::image::Rgb8;
 use stockpot_core::{Progress, picture};
 use stockpot_faces::FaceModels;
-use stockpot_jobs::{Context, JobError, JobErrorKind, swap};
+use stockpot_jobs::{Context, JobError, JobErrorKind, swap, train};
 use stockpot_synth::assets::HeadData;
 
 use crate::outcome::Outcome;
@@ -243,6 +243,7 @@ impl World {
             frames: None,
             crf: None,
             encoder: None,
+            precision: train::Precision::Auto,
             convert: swap::ConvertSettings::default(),
             openness: swap::Openness::default(),
         };

@@ -354,6 +354,7 @@ impl Stage<'_> {
                 frames: None,
                 crf: None,
                 encoder: None,
+                precision: train::Precision::Auto,
                 convert: swap::ConvertSettings::default(),
                 openness: swap::Openness::default(),
             },

@@ -17,6 +17,7 @@ use stockpot_library::{Consented, Deed, Library, Use, Used, hash_of_file};
 use stockpot_media::{Extent, OutputSettings, SourceKind, VideoFrame, VideoWriter};
 use stockpot_model::{Family, Network, weights_file};
 use stockpot_provenance::{SealId, Sealer};
+use stockpot_train::settings::Precision;
 
 use crate::analyse::{self, Analysis, SAME_PERSON, no_face};
 use crate::compat;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub crf: Option<u8>,
     /// Another encoder state than the one that the decoder belongs to, as `library check` takes it.
     pub encoder: Option<String>,
+    /// Number format of the networks' products.
+    pub precision: Precision,
     /// How the face is put back.
     pub convert: ConvertSettings,
     /// What the output is told to show, beside its seal and its mark.
@@ -364,8 +367,9 @@ fn load_pair(
     }
     let family = decoder.record.family.clone();
     let drawn = Drawn::new(library, consent, family, wanted, decoder.hash)?;
-    let pair = Pair::new(&network, area, &encoder, &params).drawn_off(shift_of(&decoder_bytes)?);
-    Ok((pair, drawn))
+    let precision = settings.precision.settle()?;
+    let pair = Pair::new(&network, area, precision, &encoder, &params);
+    Ok((pair.drawn_off(shift_of(&decoder_bytes)?), drawn))
 }
 
 /// The training area that a weights file names.

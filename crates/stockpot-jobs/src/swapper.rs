@@ -12,6 +12,7 @@ use stockpot_core::{Area, Frame, Point};
 use stockpot_faces::TrackId;
 use stockpot_media::{FramePixels, VideoFrame};
 use stockpot_model::{Network, Params, Plan};
+use stockpot_train::settings::Precision;
 
 use crate::analyse::FoundFace;
 use crate::error::JobError;
@@ -31,9 +32,16 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) fn new(network: &Network, area: Area, encoder: &Params, decoder: &Params) -> Self {
+    /// `precision` is a settled one.
+    pub(crate) fn new(
+        network: &Network,
+        area: Area,
+        precision: Precision,
+        encoder: &Params,
+        decoder: &Params,
+    ) -> Self {
         let mut plans = [network.encoder(), network.decoder()]
-            .map(|graph| Plan::inference(graph.clone(), GROUP));
+            .map(|graph| Plan::inference_in(graph.clone(), GROUP, precision.of_products()));
         plans[0].load(encoder);
         plans[1].load(decoder);
         let [encoder, decoder] = plans;
@@ -309,4 +317,63 @@ struct Ready {
     frame: VideoFrame,
     work: Option<Work>,
     fix: ColourFix,
+}
+
+#[cfg(test)]
+mod tests {
+    use stockpot_core::Rng;
+    use stockpot_model::Family;
+
+    use super::*;
+    use crate::stock;
+
+    /// Blobs of colour about as large as eyes and mouths.
+    fn picture(side: usize, number: u64) -> Vec<f32> {
+        let mut random = Rng::stream(7, "blobs", number);
+        let blobs: Vec<[f32; 6]> = (0..12)
+            .map(|_| std::array::from_fn(|_| random.unit()))
+            .collect();
+        let mut picture = Vec::with_capacity(3 * side * side);
+        for at in 0..side * side {
+            let place = [at % side, at / side].map(|v| v as f32 / side as f32);
+            let mut colour = [0.5; 3];
+            for blob in &blobs {
+                let far = (place[0] - blob[0]).powi(2) + (place[1] - blob[1]).powi(2);
+                let weight = (-far / 0.01).exp();
+                (0..3).for_each(|c| colour[c] += weight * (blob[3 + c] - colour[c]));
+            }
+            picture.extend(colour);
+        }
+        picture
+    }
+
+    /// The shipped networks draw the same face in 16 bits, to the eye.
+    #[test]
+    fn what_bf16_rounds_does_not_show() {
+        for family in [Family::COMB[1], Family::COMB[2]] {
+            let stock = stock::shipped(family).unwrap().unwrap();
+            let network = Network::new(family);
+            let decoder = stock.person(&stock.mean_identity()).unwrap();
+            let side = family.resolution() as usize;
+            let inputs: Vec<Vec<f32>> = (0..3).map(|n| picture(side, n)).collect();
+            let [exact, rounded] = [Precision::F32, Precision::Bf16].map(|precision| {
+                let mut pair =
+                    Pair::new(&network, Area::Face, precision, &stock.encoder, &decoder);
+                pair.run(&inputs)
+            });
+            for ((rgb, mask), (rgb_16, mask_16)) in exact.iter().zip(&rounded) {
+                let off = |a: &[f32], b: &[f32]| {
+                    let levels: Vec<f32> =
+                        a.iter().zip(b).map(|(a, b)| 255.0 * (a - b).abs()).collect();
+                    let most = levels.iter().copied().fold(0.0, f32::max);
+                    (levels.iter().sum::<f32>() / levels.len() as f32, most)
+                };
+                let colours = off(rgb, rgb_16);
+                assert!(colours.0 > 0.0, "the two are one");
+                assert!(colours.0 < 1.0 && colours.1 < 12.0, "{family}: {colours:?}");
+                let masks = off(mask, mask_16);
+                assert!(masks.0 < 1.0, "{family}: {masks:?}");
+            }
+        }
+    }
 }

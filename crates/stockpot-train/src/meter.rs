@@ -161,8 +161,10 @@ fn advice(
             settings.evaluate_every,
         ),
     ] {
-        // What happened once, at the end, is not cured by doing it less often.
-        if part > most * total && every > 0 && steps >= 2 * every {
+        // What happened once, at the end, is not cured by doing it less often; and nobody gains by
+        // what rounds to nothing.
+        let gains = share(part).round() > (100.0 * most).round();
+        if gains && every > 0 && steps >= 2 * every {
             let wanted = (every as f64 * part / (most * total)).ceil();
             say(
                 phase,

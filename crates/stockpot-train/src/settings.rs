@@ -38,7 +38,7 @@ impl Precision {
     }
 
     /// What the kernels are asked for once it is settled.
-    pub(crate) fn of_products(self) -> stockpot_kernels::Precision {
+    pub fn of_products(self) -> stockpot_kernels::Precision {
         match self {
             Self::Bf16 => stockpot_kernels::Precision::Bf16,
             Self::Auto | Self::F32 => stockpot_kernels::Precision::F32,

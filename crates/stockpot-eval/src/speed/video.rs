@@ -117,6 +117,7 @@ pub(super) fn measure(ctx: &Context, plan: &Plan) -> Result<(Video, Vec<Feeding>
                     frames: None,
                     crf: None,
                     encoder: None,
+                    precision: train::Precision::Auto,
                     convert: swap::ConvertSettings::default(),
                     openness: swap::Openness::default(),
                 },

@@ -314,6 +314,7 @@ fn a_foreign_decoder_is_refused_until_it_is_stitched() {
         frames: None,
         crf: None,
         encoder: Some("current".into()),
+        precision: train::Precision::F32,
         convert: swap::ConvertSettings::default(),
         openness: swap::Openness::default(),
     };
