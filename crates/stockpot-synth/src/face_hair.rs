@@ -314,12 +314,12 @@ fn beard(front: &Front<'_>, look: &Look, seed: u64) -> Part {
     let mut rng = Rng::stream(seed, "beard", 1);
     let (tries, length) = match look.beard {
         Beard::None => (0, 0.0),
-        Beard::Moustache => (5000, rng.range(0.06, 0.09)),
-        Beard::Goatee => (6000, rng.range(0.045, 0.085)),
-        Beard::Full => (6000, rng.range(0.045, 0.085)),
+        Beard::Moustache => (8_000, rng.range(0.06, 0.09)),
+        Beard::Goatee => (9_000, rng.range(0.045, 0.085)),
+        Beard::Full => (9_000, rng.range(0.045, 0.085)),
     };
     let colour = mix(look.hair, [0.03, 0.016, 0.01], 0.2);
-    let surface = strands(scale(colour, 0.7), colour, 5.0, 0.6, look);
+    let surface = strands(scale(colour, 0.8), colour, 3.5, 0.7, look);
     let mut part = Part::new(Bind::Head, surface, Class::Skin);
     let mut holds = Vec::new();
     for lane in 0..tries {
@@ -341,7 +341,7 @@ fn beard(front: &Front<'_>, look: &Look, seed: u64) -> Part {
         let lock = Lock {
             way: unit_2d(way),
             length: length * own.0 * steep * if below_nose { 0.75 } else { 1.0 },
-            half: 0.022,
+            half: 0.0165,
             off: 0.008 + 0.15 * length,
         };
         front.lay(&mut part, &mut holds, [x, y], &lock, lane as f32);

@@ -468,7 +468,7 @@ mod tests {
             for (part, same) in person.parts.iter().zip(&again.parts) {
                 assert_eq!(part.points, same.points);
                 assert!(
-                    part.triangles.len() < 6000,
+                    part.triangles.len() < 9000,
                     "{kind:?} {}",
                     part.triangles.len()
                 );
