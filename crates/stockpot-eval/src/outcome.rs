@@ -21,6 +21,13 @@ pub struct Toy {
     pub value: f64,
 }
 
+impl Toy {
+    /// The value of a toy.
+    pub fn new(name: &'static str, value: f64) -> Self {
+        Self { name, value }
+    }
+}
+
 /// One measured number.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measure {
@@ -43,6 +50,34 @@ pub struct Measure {
 }
 
 impl Measure {
+    /// A number of one seed, beside no toys and without a goal.
+    pub fn new(name: impl Into<String>, unit: &'static str, value: f64, better: Better) -> Self {
+        Self {
+            name: name.into(),
+            unit,
+            value,
+            better,
+            per_seed: Vec::new(),
+            toys: Vec::new(),
+            goal: None,
+        }
+    }
+
+    /// The same beside these toys.
+    #[must_use]
+    pub fn with_toys(self, toys: Vec<Toy>) -> Self {
+        Self { toys, ..self }
+    }
+
+    /// The same with this goal, or none.
+    #[must_use]
+    pub fn with_goal(self, goal: impl Into<Option<f64>>) -> Self {
+        Self {
+            goal: goal.into(),
+            ..self
+        }
+    }
+
     /// Whether the goal is reached; nothing without one. A value that is not finite never reaches it.
     pub fn reached(&self) -> Option<bool> {
         let goal = self.goal?;
@@ -51,9 +86,7 @@ impl Measure {
             Better::Higher => self.value >= goal,
         })
     }
-}
 
-impl Measure {
     /// Least and most of several seeds; nothing where there was only one, or no number at all.
     pub fn spread(&self) -> Option<(f64, f64)> {
         let finite = || self.per_seed.iter().copied().filter(|v| v.is_finite());
@@ -83,15 +116,8 @@ mod tests {
 
     #[test]
     fn goals_are_reached_from_their_side() {
-        let measure = |value, better, goal| Measure {
-            name: "error".into(),
-            unit: "",
-            value,
-            better,
-            per_seed: Vec::new(),
-            toys: Vec::new(),
-            goal,
-        };
+        let measure =
+            |value, better, goal| Measure::new("error", "", value, better).with_goal(goal);
         assert_eq!(measure(1.0, Better::Lower, Some(1.3)).reached(), Some(true));
         assert_eq!(
             measure(1.0, Better::Higher, Some(1.3)).reached(),

@@ -142,17 +142,13 @@ pub(crate) mod tests {
     use crate::outcome::{Outcome, Toy};
 
     pub(crate) fn sample() -> Reply {
-        let measure = |name: &str, value, goal| Measure {
-            name: name.into(),
-            unit: "of 1",
-            value,
-            better: Better::Lower,
-            per_seed: Vec::new(),
-            toys: vec![Toy {
-                name: "copy the target",
-                value: 0.12,
-            }],
-            goal,
+        let measure = |name: &str, value, goal| {
+            Measure::new(name, "of 1", value, Better::Lower)
+                .with_toys(vec![Toy {
+                    name: "copy the target",
+                    value: 0.12,
+                }])
+                .with_goal(goal)
         };
         let outcome = |track, title, measures, note: &str| Outcome {
             track,

@@ -357,14 +357,16 @@ mod tests {
             let side = family.resolution() as usize;
             let inputs: Vec<Vec<f32>> = (0..3).map(|n| picture(side, n)).collect();
             let [exact, rounded] = [Precision::F32, Precision::Bf16].map(|precision| {
-                let mut pair =
-                    Pair::new(&network, Area::Face, precision, &stock.encoder, &decoder);
+                let mut pair = Pair::new(&network, Area::Face, precision, &stock.encoder, &decoder);
                 pair.run(&inputs)
             });
             for ((rgb, mask), (rgb_16, mask_16)) in exact.iter().zip(&rounded) {
                 let off = |a: &[f32], b: &[f32]| {
-                    let levels: Vec<f32> =
-                        a.iter().zip(b).map(|(a, b)| 255.0 * (a - b).abs()).collect();
+                    let levels: Vec<f32> = a
+                        .iter()
+                        .zip(b)
+                        .map(|(a, b)| 255.0 * (a - b).abs())
+                        .collect();
                     let most = levels.iter().copied().fold(0.0, f32::max);
                     (levels.iter().sum::<f32>() / levels.len() as f32, most)
                 };

@@ -115,10 +115,6 @@ pub fn convert(world: &mut World) -> Result<Findings, JobError> {
     Ok(Findings { measures, note })
 }
 
-fn toy(name: &'static str, value: f64) -> Toy {
-    Toy { name, value }
-}
-
 fn feather() -> (ConvertSettings, Colours) {
     (ConvertSettings::default(), Colours::Kept)
 }
@@ -153,19 +149,20 @@ fn lit(same: &Run<'_>, other: &Run<'_>) -> Result<Vec<Measure>, JobError> {
         ];
         let goals = [GOAL_INSIDE, GOAL_SEAM * hard.seam];
         for ((what, value), goal) in whats.into_iter().zip(goals) {
-            measures.push(Measure {
-                name: format!("{what}, {name}"),
-                unit: "of 255",
-                value: value(&product),
-                better: Better::Lower,
-                per_seed: Vec::new(),
-                toys: vec![
-                    toy("hard paste", value(&hard)),
-                    toy("feather only", value(&feather)),
-                    toy("--match skin", value(&skin)),
-                ],
-                goal: has_goals.then_some(goal),
-            });
+            measures.push(
+                Measure::new(
+                    format!("{what}, {name}"),
+                    "of 255",
+                    value(&product),
+                    Better::Lower,
+                )
+                .with_toys(vec![
+                    Toy::new("hard paste", value(&hard)),
+                    Toy::new("feather only", value(&feather)),
+                    Toy::new("--match skin", value(&skin)),
+                ])
+                .with_goal(has_goals.then_some(goal)),
+            );
         }
     }
     Ok(measures)
@@ -179,19 +176,18 @@ fn sharpness(same: &Run<'_>) -> Result<Measure, JobError> {
         };
         Ok(same.score(&settings, Colours::EachFrame)?.detail)
     };
-    Ok(Measure {
-        name: format!("detail kept, --sharpen {SHARPEN}"),
-        unit: "of 1",
-        value: detail(SHARPEN)?,
-        better: Better::Higher,
-        per_seed: Vec::new(),
-        toys: vec![
-            toy("not sharpened", detail(0.0)?),
-            toy("--sharpen 1", detail(1.0)?),
-            toy("--sharpen 2", detail(2.0)?),
-        ],
-        goal: Some(GOAL_DETAIL),
-    })
+    Ok(Measure::new(
+        format!("detail kept, --sharpen {SHARPEN}"),
+        "of 1",
+        detail(SHARPEN)?,
+        Better::Higher,
+    )
+    .with_toys(vec![
+        Toy::new("not sharpened", detail(0.0)?),
+        Toy::new("--sharpen 1", detail(1.0)?),
+        Toy::new("--sharpen 2", detail(2.0)?),
+    ])
+    .with_goal(GOAL_DETAIL))
 }
 
 /// A row of pictures: the film, the truth inside, and what was made of it.
@@ -424,18 +420,12 @@ fn occluders(
         n += 1;
     }
     let [product, hard, oval, perfect] = sums.map(|s| s / n as f64);
-    let measure = (n > 0).then(|| Measure {
-        name: "occluder spared (overlap)".into(),
-        unit: "of 1",
-        value: product,
-        better: Better::Higher,
-        per_seed: Vec::new(),
-        toys: vec![
-            toy("hard paste", hard),
-            toy("outline only", oval),
-            toy("the product, were the decoder's mask perfect", perfect),
-        ],
-        goal: None,
+    let measure = (n > 0).then(|| {
+        Measure::new("occluder spared (overlap)", "of 1", product, Better::Higher).with_toys(vec![
+            Toy::new("hard paste", hard),
+            Toy::new("outline only", oval),
+            Toy::new("the product, were the decoder's mask perfect", perfect),
+        ])
     });
     Ok((measure, n))
 }

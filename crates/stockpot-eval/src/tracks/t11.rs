@@ -57,30 +57,31 @@ pub fn speed(world: &mut World) -> Result<Findings, JobError> {
             Some(pairs) if trained.precision == "bf16" => ("% of the bf16 ceiling", pairs),
             _ => ("% of the f32 ceiling", &peak),
         };
-        measures.push(Measure {
-            name: format!("training {family}"),
-            unit: "faces/s",
-            value: trained.rate.median,
-            better: Better::Higher,
-            per_seed: Vec::new(),
-            toys: vec![Toy {
+        measures.push(
+            Measure::new(
+                format!("training {family}"),
+                "faces/s",
+                trained.rate.median,
+                Better::Higher,
+            )
+            .with_toys(vec![Toy {
                 name: "plain loops",
                 value: plain.median / gflop,
-            }],
-            goal: None,
-        });
-        measures.push(Measure {
-            name: format!("training {family}, {}", trained.precision),
-            unit,
-            value: 100.0 * trained.rate.median * gflop / ceiling.median,
-            better: Better::Higher,
-            per_seed: Vec::new(),
-            toys: vec![Toy {
+            }]),
+        );
+        measures.push(
+            Measure::new(
+                format!("training {family}, {}", trained.precision),
+                unit,
+                100.0 * trained.rate.median * gflop / ceiling.median,
+                Better::Higher,
+            )
+            .with_toys(vec![Toy {
                 name: "plain loops",
                 value: 100.0 * plain.median / ceiling.median,
-            }],
-            goal: Some(60.0),
-        });
+            }])
+            .with_goal(60.0),
+        );
         notes.push(format!(
             "{family} {} faces/s, {:.0} GFLOP/s",
             trained.rate.words(1),
@@ -91,28 +92,22 @@ pub fn speed(world: &mut World) -> Result<Findings, JobError> {
         Some(_) => {
             let rates = Spread::of(3, || world.swap_rate(0))?;
             notes.push(format!("swap job {} frames/s", rates.words(1)));
-            measures.push(Measure {
-                name: "converting 256 px video, both passes".into(),
-                unit: "frames/s",
-                value: rates.median,
-                better: Better::Higher,
-                per_seed: Vec::new(),
-                toys: Vec::new(),
-                goal: None,
-            });
+            measures.push(Measure::new(
+                "converting 256 px video, both passes",
+                "frames/s",
+                rates.median,
+                Better::Higher,
+            ));
         }
         None => notes.push("converting is measured together with T1 or T2".into()),
     }
     match peak_memory_mib() {
-        Some(mib) => measures.push(Measure {
-            name: "most memory of this evaluation".into(),
-            unit: "MiB",
-            value: mib,
-            better: Better::Lower,
-            per_seed: Vec::new(),
-            toys: Vec::new(),
-            goal: None,
-        }),
+        Some(mib) => measures.push(Measure::new(
+            "most memory of this evaluation",
+            "MiB",
+            mib,
+            Better::Lower,
+        )),
         None => notes.push("this system does not tell how much memory was used".into()),
     }
     Ok(Findings {

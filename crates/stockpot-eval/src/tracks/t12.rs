@@ -106,17 +106,17 @@ pub fn provenance(world: &mut World) -> Result<Findings, JobError> {
     }
     let (alarms, clean, search_ms) = false_alarms(world)?;
     let share = |n: usize, of: usize| 100.0 * n as f64 / of.max(1) as f64;
-    measures.push(Measure {
+    measures.push(
         // The toy has no checksum, so it reads a number out of everything.
-        toys: vec![toy(100.0)],
-        goal: Some(0.0),
-        ..measure(
+        Measure::new(
             "false alarms on clean frames",
             "%",
             share(alarms, clean),
             Better::Lower,
         )
-    });
+        .with_toys(vec![toy(100.0)])
+        .with_goal(0.0),
+    );
     measures.extend(credentials(world, &pictures, &clips)?);
     if let Some(example) = example(&pictures) {
         world.show(example);
@@ -139,18 +139,6 @@ fn toy(value: f64) -> Toy {
     Toy {
         name: "lowest bits",
         value,
-    }
-}
-
-fn measure(name: impl Into<String>, unit: &'static str, value: f64, better: Better) -> Measure {
-    Measure {
-        name: name.into(),
-        unit,
-        value,
-        better,
-        per_seed: Vec::new(),
-        toys: Vec::new(),
-        goal: None,
     }
 }
 
@@ -223,14 +211,10 @@ fn visibility(pictures: &[Marked]) -> Result<Vec<Measure>, JobError> {
     };
     let (ours, other) = (against(|m| &m.ours)?, against(|m| &m.toy)?);
     Ok(vec![
-        Measure {
-            toys: vec![toy(other.psnr_db)],
-            ..measure("PSNR of what is marked", "dB", ours.psnr_db, Better::Higher)
-        },
-        Measure {
-            toys: vec![toy(other.ssim)],
-            ..measure("SSIM of what is marked", "", ours.ssim, Better::Higher)
-        },
+        Measure::new("PSNR of what is marked", "dB", ours.psnr_db, Better::Higher)
+            .with_toys(vec![toy(other.psnr_db)]),
+        Measure::new("SSIM of what is marked", "", ours.ssim, Better::Higher)
+            .with_toys(vec![toy(other.ssim)]),
     ])
 }
 
@@ -257,16 +241,14 @@ fn strength(
         );
     }
     let share = |bits: f64| 100.0 * bits / all.len().max(1) as f64;
-    let measure = Measure {
-        toys: vec![toy(share(toy_bits))],
-        goal: *goal,
-        ..measure(
-            format!("bits right, {what}, {name}"),
-            "%",
-            share(bits),
-            Better::Higher,
-        )
-    };
+    let measure = Measure::new(
+        format!("bits right, {what}, {name}"),
+        "%",
+        share(bits),
+        Better::Higher,
+    )
+    .with_toys(vec![toy(share(toy_bits))])
+    .with_goal(*goal);
     Ok((measure, read))
 }
 
@@ -490,10 +472,7 @@ fn credentials(
         }
     }
     let share = |n: usize, of: usize| 100.0 * n as f64 / of as f64;
-    let row = |name: &str, value| Measure {
-        goal: Some(100.0),
-        ..measure(name, "%", value, Better::Higher)
-    };
+    let row = |name: &str, value| Measure::new(name, "%", value, Better::Higher).with_goal(100.0);
     Ok(vec![
         row(
             "sealed files that are whole and name the mark (PNG, JPEG, MP4)",

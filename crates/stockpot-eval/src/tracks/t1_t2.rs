@@ -126,10 +126,6 @@ fn found_share(held: &[Held], side: usize) -> f64 {
     100.0 * found as f64 / frames.len().max(1) as f64
 }
 
-fn toy(name: &'static str, value: f64) -> Toy {
-    Toy { name, value }
-}
-
 /// How near faces redrawn by their own decoder are to the truth, beside toys.
 pub(crate) fn redrawn(
     side: usize,
@@ -140,17 +136,13 @@ pub(crate) fn redrawn(
     let own = scored(side, all, |c| c.output.clone())?;
     let mean = scored(side, all, |_| mean_face.to_vec())?;
     let blurred = scored(side, all, |c| measure::blurred(side, &c.truth, TOY_BLUR_PX))?;
-    let row = |what: &str, unit, better, goal, of: fn(&Score) -> f64| Measure {
-        name: format!("{what} of {name}"),
-        unit,
-        value: of(&own),
-        better,
-        per_seed: Vec::new(),
-        toys: vec![
-            toy("mean face", of(&mean)),
-            toy("blurred truth", of(&blurred)),
-        ],
-        goal,
+    let row = |what: &str, unit, better, goal, of: fn(&Score) -> f64| {
+        Measure::new(format!("{what} of {name}"), unit, of(&own), better)
+            .with_toys(vec![
+                Toy::new("mean face", of(&mean)),
+                Toy::new("blurred truth", of(&blurred)),
+            ])
+            .with_goal(goal)
     };
     let (lower, higher) = (Better::Lower, Better::Higher);
     Ok(vec![
@@ -172,15 +164,15 @@ pub fn reconstruct(world: &mut World) -> Result<Findings, JobError> {
         let all = compare(&pair, &pair.stills, s, s)?;
         let mean_face = mean_face(world, &pair, s)?;
         measures.extend(redrawn(side, &all, &mean_face, name)?);
-        measures.push(Measure {
-            name: format!("frames with {name} found"),
-            unit: "%",
-            value: found_share(&pair.stills, s),
-            better: Better::Higher,
-            per_seed: Vec::new(),
-            toys: Vec::new(),
-            goal: Some(100.0),
-        });
+        measures.push(
+            Measure::new(
+                format!("frames with {name} found"),
+                "%",
+                found_share(&pair.stills, s),
+                Better::Higher,
+            )
+            .with_goal(100.0),
+        );
     }
     let costs = pair.costs;
     Ok(Findings {
@@ -220,21 +212,17 @@ pub fn swap_truth(world: &mut World) -> Result<Findings, JobError> {
         let mean = scored(side, &all, |_| mean_face.clone())?;
         let toys = |of: fn(&Score) -> f64| {
             vec![
-                toy("copy the target", of(&copy)),
-                toy("copy in true colours", of(&tinted)),
-                toy("mean face", of(&mean)),
+                Toy::new("copy the target", of(&copy)),
+                Toy::new("copy in true colours", of(&tinted)),
+                Toy::new("mean face", of(&mean)),
             ]
         };
         let mut row = |what: &str, unit, value, better, goal, toys| {
-            measures.push(Measure {
-                name: format!("{what}, {way}"),
-                unit,
-                value,
-                better,
-                per_seed: Vec::new(),
-                toys,
-                goal,
-            });
+            measures.push(
+                Measure::new(format!("{what}, {way}"), unit, value, better)
+                    .with_toys(toys)
+                    .with_goal(goal),
+            );
         };
         let (lower, higher) = (Better::Lower, Better::Higher);
         row("difference", "of 1", swap.mae, lower, None, toys(|s| s.mae));
@@ -254,8 +242,8 @@ pub fn swap_truth(world: &mut World) -> Result<Findings, JobError> {
             lower,
             Some(1.3),
             vec![
-                toy("copy the target", copy.mae / own.mae),
-                toy("mean face", mean.mae / own.mae),
+                Toy::new("copy the target", copy.mae / own.mae),
+                Toy::new("mean face", mean.mae / own.mae),
             ],
         );
         let below = |s: &Score| 100.0 * (1.0 - s.mae / copy.mae);
@@ -266,8 +254,8 @@ pub fn swap_truth(world: &mut World) -> Result<Findings, JobError> {
             higher,
             Some(50.0),
             vec![
-                toy("copy in true colours", below(&tinted)),
-                toy("mean face", below(&mean)),
+                Toy::new("copy in true colours", below(&tinted)),
+                Toy::new("mean face", below(&mean)),
             ],
         );
         let frames = world.swapped(from)?;
@@ -279,9 +267,9 @@ pub fn swap_truth(world: &mut World) -> Result<Findings, JobError> {
             lower,
             None,
             vec![
-                toy("copy the target", found.copy.mae),
-                toy("copy in true colours", found.tinted.mae),
-                toy("a perfect decoder", found.perfect.mae),
+                Toy::new("copy the target", found.copy.mae),
+                Toy::new("copy in true colours", found.tinted.mae),
+                Toy::new("a perfect decoder", found.perfect.mae),
             ],
         );
         show(world, &pair.clip, (from, to), &frames, way);

@@ -47,15 +47,11 @@ pub fn warm_start(world: &mut World) -> Result<Findings, JobError> {
     let (lower, higher) = (Better::Lower, Better::Higher);
     let mut measures = Vec::new();
     let mut row = |name: &str, unit, value, better, goal, toys| {
-        measures.push(Measure {
-            name: name.to_owned(),
-            unit,
-            value,
-            better,
-            per_seed: Vec::new(),
-            toys,
-            goal,
-        });
+        measures.push(
+            Measure::new(name, unit, value, better)
+                .with_toys(toys)
+                .with_goal(goal),
+        );
     };
     let steps = times(|p| p.step as f64);
     row("fewer steps", "times", steps, higher, Some(3.0), toy(1.0));

@@ -41,20 +41,17 @@ pub fn interchange(world: &mut World) -> Result<Findings, JobError> {
     let all: Vec<f64> = later.iter().chain(&earlier).copied().collect();
     let worst = |all: &[f64]| all.iter().copied().fold(f64::NAN, f64::max);
     let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
-    let row = |name: &str, value, goal, toy: Option<f64>| Measure {
-        name: name.to_owned(),
-        unit: "times",
-        value,
-        better: Better::Lower,
-        per_seed: Vec::new(),
-        toys: toy
-            .map(|value| Toy {
-                name: "shuffled decoders",
-                value,
-            })
-            .into_iter()
-            .collect(),
-        goal,
+    let row = |name: &str, value, goal, toy: Option<f64>| {
+        Measure::new(name, "times", value, Better::Lower)
+            .with_toys(
+                toy.map(|value| Toy {
+                    name: "shuffled decoders",
+                    value,
+                })
+                .into_iter()
+                .collect(),
+            )
+            .with_goal(goal)
     };
     Ok(Findings {
         measures: vec![

@@ -135,20 +135,17 @@ pub fn forgetting(world: &mut World) -> Result<Findings, JobError> {
     let worst = |all: &[f64]| all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
     let added = grown.encoders.len() - 1;
-    let row = |name: String, unit, value, better, goal, toys: &[f64]| Measure {
-        name,
-        unit,
-        value,
-        better,
-        per_seed: Vec::new(),
-        toys: toys
-            .iter()
-            .map(|value| Toy {
-                name: "going on naively",
-                value: *value,
-            })
-            .collect(),
-        goal,
+    let row = |name: String, unit, value, better, goal, toys: &[f64]| {
+        Measure::new(name, unit, value, better)
+            .with_toys(
+                toys.iter()
+                    .map(|value| Toy {
+                        name: "going on naively",
+                        value: *value,
+                    })
+                    .collect(),
+            )
+            .with_goal(goal)
     };
     let (lower, higher) = (Better::Lower, Better::Higher);
     let names: Vec<String> = grown

@@ -49,15 +49,11 @@ pub fn stitched(world: &mut World) -> Result<Findings, JobError> {
             name,
             value: *value,
         });
-        measures.push(Measure {
-            name,
-            unit,
-            value,
-            better,
-            per_seed: Vec::new(),
-            toys: toys.collect(),
-            goal,
-        });
+        measures.push(
+            Measure::new(name, unit, value, better)
+                .with_toys(toys.collect())
+                .with_goal(goal),
+        );
     };
     let (lower, higher) = (Better::Lower, Better::Higher);
     let side = pair.family.resolution() as usize;

@@ -132,14 +132,10 @@ pub fn few_photos(world: &mut World) -> Result<Findings, JobError> {
             toy("a full decoder", as_full.mae),
         ]
     };
-    let row = |name: &str, unit, value, better, goal, toys| Measure {
-        name: name.to_owned(),
-        unit,
-        value,
-        better,
-        per_seed: Vec::new(),
-        toys,
-        goal,
+    let row = |name: &str, unit, value, better, goal, toys| {
+        Measure::new(name, unit, value, better)
+            .with_toys(toys)
+            .with_goal(goal)
     };
     let (lower, higher) = (Better::Lower, Better::Higher);
     let bytes = found.bytes[0] as f64;

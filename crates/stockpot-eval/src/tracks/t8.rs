@@ -120,19 +120,15 @@ fn findings(results: &Results, moments: &[Played], gallery: &Gallery, crowd: Cro
             let is_b = |l: &&Option<Look>| l.as_ref().and_then(|l| who(gallery, l)) == Some(1);
             100.0 * looks.iter().filter(is_b).count() as f64 / looks.len().max(1) as f64
         };
-        measures.push(Measure {
-            name: name.into(),
-            unit: "%",
-            value: share(&results.swap),
-            better: Better::Higher,
-            per_seed: Vec::new(),
-            toys: vec![
-                toy("B truly drawn", share(&results.truth)),
-                toy("copy the target", share(&results.copy)),
-                toy("mean of B", share(&results.mean)),
-            ],
-            goal: Some(95.0),
-        });
+        measures.push(
+            Measure::new(name, "%", share(&results.swap), Better::Higher)
+                .with_toys(vec![
+                    Toy::new("B truly drawn", share(&results.truth)),
+                    Toy::new("copy the target", share(&results.copy)),
+                    Toy::new("mean of B", share(&results.mean)),
+                ])
+                .with_goal(95.0),
+        );
     }
     for (k, name) in Played::NAMES.iter().enumerate() {
         // Only moments that all can be judged by, so that nothing is compared with other moments.
@@ -157,19 +153,20 @@ fn findings(results: &Results, moments: &[Played], gallery: &Gallery, crowd: Cro
         if mean <= GOAL * own {
             unseen.push(*name);
         }
-        measures.push(Measure {
-            name: format!("{name}, error of the swap"),
-            unit,
-            value: error(&results.swap),
-            better: Better::Lower,
-            per_seed: Vec::new(),
-            toys: vec![
-                toy("the judge's own, B truly drawn", own),
-                toy("copy the target", error(&results.copy)),
-                toy("mean of B", mean),
-            ],
-            goal: own.is_finite().then_some(GOAL * own),
-        });
+        measures.push(
+            Measure::new(
+                format!("{name}, error of the swap"),
+                unit,
+                error(&results.swap),
+                Better::Lower,
+            )
+            .with_toys(vec![
+                Toy::new("the judge's own, B truly drawn", own),
+                Toy::new("copy the target", error(&results.copy)),
+                Toy::new("mean of B", mean),
+            ])
+            .with_goal(own.is_finite().then_some(GOAL * own)),
+        );
     }
     let lost = results.swap.iter().filter(|l| l.is_none()).count();
     Findings {
@@ -196,10 +193,6 @@ fn toy_remark(unseen: &[&str]) -> String {
             some.join(", ")
         ),
     }
-}
-
-fn toy(name: &'static str, value: f64) -> Toy {
-    Toy { name, value }
 }
 
 /// Mean absolute difference; not a number for none.

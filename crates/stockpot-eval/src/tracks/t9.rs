@@ -86,30 +86,26 @@ pub fn video(world: &mut World) -> Result<Findings, JobError> {
             let made = composite(&shots, &ConvertSettings::default(), colours)?;
             clip.flicker(&made, usize::from(pair.is_some()))
         };
-        measures.push(Measure {
-            name: name.into(),
-            unit: "of 255",
-            value: run(Care::Product)?,
-            better: Better::Lower,
-            per_seed: Vec::new(),
-            toys: vec![
-                toy("per frame, nothing smoothed", run(Care::PerFrame)?),
-                toy("landmarks smoothed only", run(Care::LandmarksOnly)?),
-                toy("the product without noise", run(Care::NoNoise)?),
-            ],
-            goal: Some(GOAL),
-        });
+        measures.push(
+            Measure::new(name, "of 255", run(Care::Product)?, Better::Lower)
+                .with_toys(vec![
+                    Toy::new("per frame, nothing smoothed", run(Care::PerFrame)?),
+                    Toy::new("landmarks smoothed only", run(Care::LandmarksOnly)?),
+                    Toy::new("the product without noise", run(Care::NoNoise)?),
+                ])
+                .with_goal(GOAL),
+        );
     }
     let (found, boxed, shifted) = shift_consistency(world, &pair)?;
-    measures.push(Measure {
-        name: "change when the film is shifted".into(),
-        unit: "of 255",
-        value: found,
-        better: Better::Lower,
-        per_seed: Vec::new(),
-        toys: vec![toy("placed by the detector's box", boxed)],
-        goal: None,
-    });
+    measures.push(
+        Measure::new(
+            "change when the film is shifted",
+            "of 255",
+            found,
+            Better::Lower,
+        )
+        .with_toys(vec![Toy::new("placed by the detector's box", boxed)]),
+    );
     Ok(Findings {
         measures,
         note: format!(
@@ -122,10 +118,6 @@ pub fn video(world: &mut World) -> Result<Findings, JobError> {
             SHIFT[1],
         ),
     })
-}
-
-fn toy(name: &'static str, value: f64) -> Toy {
-    Toy { name, value }
 }
 
 /// The frames of a clip in which both persons' faces were found.
