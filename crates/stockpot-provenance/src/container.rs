@@ -4,6 +4,7 @@
 //! file still says what it is. Start with [`Kind`] and [`gaps`].
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,9 @@ use c2pa::HashRange;
 
 /// The ending of a file of credentials beside a file that cannot hold its own.
 pub const SIDECAR_ENDING: &str = "c2pa";
+
+/// The largest file of credentials beside a file.
+pub(crate) const MAX_SIDECAR_BYTES: u64 = 64 << 20;
 
 /// Top-level boxes of an ISO file read at most: a film in ten-minute pieces has thousands.
 const MAX_BOXES: usize = 1 << 20;
@@ -80,6 +84,25 @@ pub(crate) fn mime_of(path: &Path, file: &mut (impl Read + Seek)) -> std::io::Re
 /// Where the credentials of a file would lie beside it. The SDKs of the standard look there too.
 pub(crate) fn sidecar_of(path: &Path) -> PathBuf {
     path.with_extension(SIDECAR_ENDING)
+}
+
+/// The bytes of a file of credentials; none if it is larger than any is.
+pub(crate) fn read_sidecar(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let mut opened = File::open(path)?.take(MAX_SIDECAR_BYTES + 1);
+    let length = opened.read_to_end(&mut bytes)? as u64;
+    Ok((length <= MAX_SIDECAR_BYTES).then_some(bytes))
+}
+
+/// The credentials beside a file of a kind that cannot hold its own; none where there are none. What
+/// is too large to be credentials is handed on as nothing that could be read.
+pub(crate) fn credentials_beside(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    let sidecar = sidecar_of(path);
+    let beside = matches!(Kind::of_name(path), Some(Kind::Beside(_)));
+    if !beside || !sidecar.is_file() {
+        return Ok(None);
+    }
+    Ok(Some(read_sidecar(&sidecar)?.unwrap_or_default()))
 }
 
 /// SHA-256 of all that the standard's hash of an ISO file leaves out, its own box aside: the file's

@@ -11,7 +11,7 @@ use c2pa::jumbf_io::load_jumbf_from_stream;
 use c2pa::{Manifest, Reader, ValidationState};
 use serde_json::Value;
 
-use crate::container::{self, sidecar_of};
+use crate::container::{self, MAX_SIDECAR_BYTES, sidecar_of};
 use crate::error::{Error, Result};
 use crate::guard::{Refusal, guarded};
 use crate::identity::{Anchors, pem_bodies};
@@ -25,8 +25,6 @@ use crate::strict;
 
 /// Pictures are held in memory while they are looked at.
 const MAX_PICTURE_BYTES: u64 = 1 << 30;
-/// The largest file of credentials beside a file.
-const MAX_SIDECAR_BYTES: u64 = 64 << 20;
 /// Faults, actions and ingredients that are told at most.
 const MOST_TOLD: usize = 200;
 
@@ -92,19 +90,15 @@ impl Inspector {
     }
 
     fn beside(&self, path: &Path, sidecar: &Path, mime: &str, file: &mut File) -> Result<Report> {
-        let failed = |e| Error::io("read", sidecar)(e);
-        let mut bytes = Vec::new();
-        let opened = File::open(sidecar).map_err(failed)?;
-        let taken = opened.take(MAX_SIDECAR_BYTES + 1).read_to_end(&mut bytes);
-        let length = taken.map_err(Error::io("read", sidecar))? as u64;
-        if length > MAX_SIDECAR_BYTES {
+        let read = container::read_sidecar(sidecar).map_err(Error::io("read", sidecar))?;
+        let Some(bytes) = read else {
             return Err(Error::TooLarge {
                 what: "A file of credentials",
-                found_bytes: length,
+                found_bytes: sidecar.metadata().map_or(0, |m| m.len()),
                 limit_bytes: MAX_SIDECAR_BYTES,
                 path: sidecar.into(),
             });
-        }
+        };
         file.rewind().map_err(Error::io("read", path))?;
         let read = guarded(|| {
             let reader = Reader::from_context(self.anchors.context()?);

@@ -5,7 +5,10 @@
 //! own. Start with [`ready`].
 
 use std::fs::File;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use c2pa::{Builder, BuilderIntent, DigitalSourceType, Ingredient, Relationship};
 use serde_json::{Value, json};
@@ -138,21 +141,50 @@ fn add_ingredient(
     let mime = container::mime_of(path, &mut file)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let told = json!({ "title": name, "relationship": relation, "format": mime });
+    let relationship = match relation {
+        "parentOf" => Relationship::ParentOf,
+        _ => Relationship::ComponentOf,
+    };
     let before = builder.definition.ingredients.len();
-    let kept = builder
-        .add_ingredient_from_stream(told.to_string(), &mime, &mut file)
-        .is_ok();
+    let kept = match container::credentials_beside(path)? {
+        Some(credentials) => match with_credentials(credentials, &mime, &mut file) {
+            Ok(mut source) => {
+                source.set_title(name.as_ref());
+                source.set_relationship(relationship.clone());
+                builder.add_ingredient(source);
+                true
+            }
+            Err(_) => false,
+        },
+        None => builder
+            .add_ingredient_from_stream(told.to_string(), &mime, &mut file)
+            .is_ok(),
+    };
     if !kept {
         unread.push(path.into());
         builder.definition.ingredients.truncate(before);
         let mut plain = Ingredient::new_v2(name.as_ref(), mime.as_str());
-        plain.set_relationship(match relation {
-            "parentOf" => Relationship::ParentOf,
-            _ => Relationship::ComponentOf,
-        });
+        plain.set_relationship(relationship);
         builder.add_ingredient(plain);
     }
     Ok(())
+}
+
+/// A source whose credentials lie beside it.
+fn with_credentials(credentials: Vec<u8>, mime: &str, file: &mut File) -> c2pa::Result<Ingredient> {
+    file.rewind()?;
+    #[expect(
+        deprecated,
+        reason = "c2pa 0.90 has no other way from a sidecar to an ingredient; it warns of settings per thread, which are not used here"
+    )]
+    let made = Ingredient::from_manifest_and_asset_stream_async(credentials, mime, file);
+    // Nothing in it waits: there is no network in this build of c2pa.
+    match pin!(made).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(ingredient) => ingredient,
+        Poll::Pending => Err(c2pa::Error::OtherError(
+            "reading credentials beside a file waits for something".into(),
+        )),
+    }
 }
 
 /// The places of the faces for readers that only know the standard: few, and so coarse.

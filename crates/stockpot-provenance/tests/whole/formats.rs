@@ -101,11 +101,19 @@ fn what_is_rendered_says_so() {
 #[test]
 fn the_sources_own_credentials_are_kept() {
     let room = Room::new();
-    for (source, output) in [("a.png", "b.png"), ("c.mp4", "d.mp4"), ("e.jpg", "f.png")] {
+    let ways = [
+        ("a.png", "b.png"),
+        ("c.mp4", "d.mp4"),
+        ("e.jpg", "f.png"),
+        // Credentials beside their file.
+        ("g.mkv", "h.mkv"),
+        ("i.mkv", "j.mp4"),
+    ];
+    for (source, output) in ways {
         let of = |source: &str| swapped(&room.path(source));
-        let seal = |name: &str, statement: &_| match name.ends_with("mp4") {
-            true => room.video(name, 3, statement),
-            false => room.picture(name, 24, statement),
+        let seal = |name: &str, statement: &_| match name.split_once('.') {
+            Some((_, "mp4" | "mkv")) => room.video(name, 3, statement),
+            _ => room.picture(name, 24, statement),
         };
         seal(source, &rendered());
         let sealed = seal(output, &of(source));
@@ -114,6 +122,8 @@ fn the_sources_own_credentials_are_kept() {
         assert_eq!(report.verdict, Verdict::Whole, "{report:#?}");
         let parent = report.credentials.unwrap().ingredients.remove(0);
         assert_eq!(parent.verdict, Verdict::Whole, "{source}");
+        assert_eq!(parent.title.as_deref(), Some(source));
+        assert_eq!(parent.relation, "parentOf");
 
         // A source that somebody changed stays a source that somebody changed.
         let path = room.path(source);
