@@ -163,6 +163,26 @@ pub fn withdraw(
     Ok(reply(stored, now, Some(next)))
 }
 
+/// Erases faces kept for rehearsal under consents that have run out, and tells it.
+///
+/// # Errors
+/// If the library cannot be read, is locked or cannot be changed.
+pub(crate) fn erase_expired(ctx: &Context, library: &Library) -> Result<(), JobError> {
+    let now = now_secs();
+    let expired = library.expired_rehearsals(now)?;
+    if expired.is_empty() {
+        return Ok(());
+    }
+    let writer = library.writer(now, PATIENCE)?;
+    for (person, faces) in expired {
+        writer.erase_rehearsal(&person, now)?;
+        ctx.info(format!(
+            "The {faces} faces of {person} kept for rehearsal were erased: the consent has run out"
+        ));
+    }
+    Ok(())
+}
+
 /// How many faces of a person are kept for rehearsal.
 fn kept_faces(library: &Library, name: &PersonName) -> Result<u64, JobError> {
     let sets = library.rehearsals()?;

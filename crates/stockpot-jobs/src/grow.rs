@@ -25,6 +25,7 @@ use stockpot_train::{RunOutcome, StoppedBy};
 
 use crate::compat::CalibrationSource;
 use crate::compat::passport::{Drawn, Passports};
+use crate::consent::erase_expired;
 use crate::context::Context;
 use crate::error::{JobError, io};
 use crate::person::PATIENCE;
@@ -146,6 +147,7 @@ fn begin(
     for person in &settings.persons {
         ctx.consent(library, person, Use::Train)?;
     }
+    erase_expired(ctx, library)?;
     let growth = Growth::new(ctx, library, drawn, &settings.persons)?;
     let rehearsed: Vec<PersonName> = growth.kept.keys().cloned().collect();
     match rehearsed.is_empty() {

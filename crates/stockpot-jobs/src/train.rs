@@ -37,6 +37,7 @@ use stockpot_train::{
     RunIo, RunOutcome, StoppedBy, TrainSettings, TrainSpec, Trainer, run as run_training,
 };
 
+use crate::consent::erase_expired;
 use crate::context::{Context, now_secs};
 use crate::decoder;
 use crate::error::JobError;
@@ -159,6 +160,7 @@ pub struct Share {
 /// if the run fails (its checkpoints stay); if somebody else committed meanwhile (the states stay).
 pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     let library = ctx.library()?;
+    erase_expired(ctx, &library)?;
     let mut begun = match &settings.resume {
         Some(run) => resume(ctx, &library, run, settings, None)?,
         None => begin(ctx, &library, settings, None)?,

@@ -113,6 +113,21 @@ impl Library {
         Ok(sets)
     }
 
+    /// Whose faces are kept although their consent has run out, and how many: nobody may use them.
+    ///
+    /// # Errors
+    /// What the machine refuses.
+    pub fn expired_rehearsals(&self, now_secs: u64) -> Result<Vec<(PersonName, u64)>> {
+        let purpose = Purpose::of(Use::Rehearsal, now_secs);
+        let sets = self.rehearsals()?.into_iter().map(|set| set.record);
+        let is_over = |set: &RehearsalRecord| {
+            let consent = self.consent_for(&set.person, &purpose);
+            matches!(consent, Err(Error::ConsentExpired { .. }))
+        };
+        let over = sets.filter(is_over);
+        Ok(over.map(|set| (set.person, set.faces)).collect())
+    }
+
     /// The bytes of a set.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use super::*;
 use crate::compat::tests::{Heard, Strokes, library, name, train};
 use crate::context::now_secs;
 use crate::error::JobErrorKind;
+use crate::library::care::{Gc, gc};
 
 const PRESET: &str = "comb-s-64";
 const STEPS: u64 = 4;
@@ -134,7 +135,35 @@ fn somebody_new_comes_in_and_everybody_is_taken_along() {
     };
     let error = grown(&ctx, &again).unwrap_err();
     assert!(error.message.contains("was released"), "{}", error.message);
+    kept_faces_go_once_their_consent_has_run_out(&ctx, &library);
     assert!(crate::library::verify(&ctx).unwrap().sound);
+}
+
+fn kept_faces_go_once_their_consent_has_run_out(ctx: &Context, library: &Library) {
+    let over = ConsentChange {
+        until_secs: Some(Some(now_secs() - 10)),
+        entered_by: "the tests".into(),
+        ..ConsentChange::default()
+    };
+    let writer = library.writer(now_secs(), PATIENCE).unwrap();
+    writer
+        .change_consent(&name("carl"), over, now_secs() - 100)
+        .unwrap();
+    drop(writer);
+    let keeps = |library: &Library| {
+        let sets = library.rehearsals().unwrap();
+        sets.iter().any(|set| set.record.person == name("carl"))
+    };
+    let mut collecting = Gc {
+        keep_states: 5,
+        keep_days: 30,
+        dry_run: true,
+    };
+    gc(ctx, &collecting).unwrap();
+    assert!(keeps(library), "a dry run changes nothing");
+    collecting.dry_run = false;
+    gc(ctx, &collecting).unwrap();
+    assert!(!keeps(library));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde::Serialize;
 use stockpot_core::ContentHash;
 use stockpot_library::{GcOptions, Library, Mended};
 
+use crate::consent::erase_expired;
 use crate::context::{Context, now_secs};
 use crate::error::JobError;
 use crate::person::PATIENCE;
@@ -63,6 +64,7 @@ pub fn gc(ctx: &Context, settings: &Gc) -> Result<GcReply, JobError> {
     let report = if settings.dry_run {
         library.plan_collect(&options)?
     } else {
+        erase_expired(ctx, &library)?;
         let writer = library.writer(options.now_secs, PATIENCE)?;
         writer.collect(&options, &*ctx.progress, &ctx.cancel)?
     };

@@ -121,6 +121,26 @@ fn nobody_keeps_or_reads_faces_without_a_consent_for_it() {
 }
 
 #[test]
+fn faces_of_a_consent_that_ran_out_are_found() {
+    let (_dir, library) = with_persons(&["anna", "ben"]);
+    keep(&library, "anna", 1);
+    keep(&library, "ben", 2);
+    let change = ConsentChange {
+        until_secs: Some(Some(NOW + 100)),
+        entered_by: "the tests".into(),
+        ..ConsentChange::default()
+    };
+    writer(&library)
+        .change_consent(&name("anna"), change, NOW)
+        .unwrap();
+    assert!(library.expired_rehearsals(NOW + 99).unwrap().is_empty());
+    assert_eq!(
+        library.expired_rehearsals(NOW + 100).unwrap(),
+        [(name("anna"), 11)]
+    );
+}
+
+#[test]
 fn erasing_a_person_erases_their_faces() {
     let (_dir, library) = with_persons(&["anna", "ben"]);
     let kept = keep(&library, "anna", 1).record;
