@@ -8,6 +8,7 @@ use std::io::{Read, Seek};
 use std::path::Path;
 
 use c2pa::jumbf_io::load_jumbf_from_stream;
+use c2pa::validation_status::{SIGNING_CREDENTIAL_UNTRUSTED, ValidationStatus};
 use c2pa::{Manifest, Reader, ValidationState};
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ use crate::report::{
     clean,
 };
 use crate::statement::{MAX_STRETCHES, VisibleLabel};
-use crate::strict;
+use crate::{strict, words};
 
 /// Pictures are held in memory while they are looked at.
 const MAX_PICTURE_BYTES: u64 = 1 << 30;
@@ -128,6 +129,7 @@ impl Inspector {
             report.verdict = Verdict::Broken;
             report.faults = faults(reader);
         }
+        report.remarks = remarks(reader);
         match reader.active_manifest() {
             Some(manifest) => {
                 let faults = [
@@ -143,10 +145,9 @@ impl Inspector {
             }
             None => {
                 report.verdict = Verdict::Broken;
-                report.faults.push(Fault {
-                    code: "stockpot.no-active-manifest".into(),
-                    detail: None,
-                });
+                report
+                    .faults
+                    .push(Fault::new(words::NO_ACTIVE_MANIFEST, None));
             }
         }
         report
@@ -204,10 +205,10 @@ fn is_absent(refusal: &Refusal) -> bool {
 fn unreadable(path: &Path, holder: Holder, refusal: &Refusal) -> Report {
     let mut report = Report::new(path.into(), Verdict::Broken);
     report.holder = Some(holder);
-    report.faults.push(Fault {
-        code: "stockpot.unreadable".into(),
-        detail: Some(clean(&refusal.to_string())),
-    });
+    let detail = refusal.to_string();
+    report
+        .faults
+        .push(Fault::new(words::UNREADABLE, Some(&detail)));
     report
 }
 
@@ -216,33 +217,45 @@ fn faults(reader: &Reader) -> Vec<Fault> {
     let mut out: Vec<Fault> = failed
         .iter()
         // Not knowing the signer is no fault of the file.
-        .filter(|status| status.code() != "signingCredential.untrusted")
+        .filter(|status| status.code() != SIGNING_CREDENTIAL_UNTRUSTED)
         .take(MOST_TOLD)
-        .map(|status| Fault {
-            code: clean(status.code()),
-            detail: status.explanation().map(clean),
-        })
+        .map(fault)
         .collect();
     if out.is_empty() {
-        out.push(Fault {
-            code: "stockpot.invalid".into(),
-            detail: None,
-        });
+        out.push(Fault::new(words::INVALID, None));
     }
     out
+}
+
+/// What is no failure by the standard, and takes something from what the credentials are worth.
+fn remarks(reader: &Reader) -> Vec<Fault> {
+    let told = reader
+        .validation_results()
+        .and_then(|results| results.active_manifest())
+        .map(|codes| codes.informational().as_slice());
+    told.unwrap_or_default()
+        .iter()
+        .filter(|status| words::is_remark(status.code()))
+        .take(MOST_TOLD)
+        .map(fault)
+        .collect()
+}
+
+fn fault(status: &ValidationStatus) -> Fault {
+    let (code, detail) = (status.code(), status.explanation());
+    match status.ingredient_uri() {
+        None => Fault::new(code, detail),
+        Some(_) => Fault::in_ingredient(code, detail),
+    }
 }
 
 /// Compares what the standard leaves unhashed with what was noted when the file was sealed.
 fn gap_fault(manifest: &Manifest, file: &mut File) -> Option<Fault> {
     let note: GapsNote = manifest.find_assertion(GAPS_LABEL).ok()?;
-    let fault = |code: &str, detail: Option<String>| Fault {
-        code: code.into(),
-        detail,
-    };
     match container::gaps(file) {
-        Err(e) => Some(fault("stockpot.unreadable", Some(clean(&e.to_string())))),
+        Err(e) => Some(Fault::new(words::UNREADABLE, Some(&e.to_string()))),
         Ok(found) if found.as_ref() == Some(&note.sha256) => None,
-        Ok(_) => Some(fault("stockpot.gaps.mismatch", None)),
+        Ok(_) => Some(Fault::new(words::GAPS_MISMATCH, None)),
     }
 }
 
@@ -274,10 +287,7 @@ fn frame_fault(
         Ok(carrier && strict::store_is_plain(&credentials))
     });
     // What cannot be read a second time has been changed meanwhile.
-    (!plain.unwrap_or(false)).then(|| Fault {
-        code: "stockpot.frame.mismatch".into(),
-        detail: None,
-    })
+    (!plain.unwrap_or(false)).then(|| Fault::new(words::FRAME_MISMATCH, None))
 }
 
 fn software(manifest: &Manifest) -> Option<String> {
@@ -339,7 +349,7 @@ fn ingredient_verdict(ingredient: &c2pa::Ingredient) -> Verdict {
     let noted = ingredient.validation_status().unwrap_or_default();
     let noted = noted
         .iter()
-        .any(|s| s.code() != "signingCredential.untrusted");
+        .any(|s| s.code() != SIGNING_CREDENTIAL_UNTRUSTED);
     match failed || (results.is_none() && noted) {
         true => Verdict::Broken,
         false => Verdict::Whole,

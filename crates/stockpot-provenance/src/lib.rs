@@ -19,13 +19,15 @@ mod report;
 mod seal;
 mod statement;
 mod strict;
+mod words;
 
 pub use container::SIDECAR_ENDING;
 pub use error::Error;
 pub use identity::{Identity, OwnCertificate};
 pub use inspect::Inspector;
 pub use report::{
-    ActionNote, Credentials, Fault, Holder, Ingredient, Known, Report, Signer, SwapNote, Verdict,
+    ActionNote, Credentials, Fault, FaultKind, Holder, Ingredient, Known, Report, Signer, SwapNote,
+    Verdict,
 };
 pub use seal::{Sealed, Sealer};
 pub use statement::{

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::statement::{SealId, Swap, VisibleLabel};
+use crate::words;
 
 /// Texts out of a file are cut after so many signs.
 const LONGEST_TEXT: usize = 300;
@@ -23,6 +24,9 @@ pub struct Report {
     pub holder: Option<Holder>,
     /// What is wrong, if it is broken.
     pub faults: Vec<Fault>,
+    /// What does not make it broken and should be known: a time stamp that does not hold, parts that
+    /// nobody signed.
+    pub remarks: Vec<Fault>,
     /// Where the file says its credentials can be fetched; stockpot fetches nothing.
     pub elsewhere: Option<String>,
     /// What they say. Of broken ones too: as a claim, not as a fact.
@@ -57,8 +61,79 @@ pub struct Fault {
     /// The standard's name for it, such as `assertion.dataHash.mismatch`; ours begin with
     /// `stockpot.`.
     pub code: String,
+    /// What kind of thing does not fit.
+    pub kind: FaultKind,
+    /// What it means, in one plain sentence.
+    pub sentence: String,
     /// More, for people who look for the cause.
     pub detail: Option<String>,
+}
+
+impl Fault {
+    /// With the kind and the sentence that `code` has; `detail` may be a stranger's text.
+    pub(crate) fn new(code: &str, detail: Option<&str>) -> Self {
+        Self::with(code, detail, words::meaning)
+    }
+
+    /// As [`Fault::new`], in the credentials of something the file was made from.
+    pub(crate) fn in_ingredient(code: &str, detail: Option<&str>) -> Self {
+        Self::with(code, detail, words::meaning_in_ingredient)
+    }
+
+    /// What `faults` mean: each sentence once, in order.
+    #[must_use]
+    pub fn sentences(faults: &[Self]) -> Vec<&str> {
+        let mut out: Vec<&str> = Vec::new();
+        for fault in faults {
+            if !out.contains(&fault.sentence.as_str()) {
+                out.push(&fault.sentence);
+            }
+        }
+        out
+    }
+
+    fn with(
+        code: &str,
+        detail: Option<&str>,
+        meaning: impl Fn(&str) -> (FaultKind, String),
+    ) -> Self {
+        let code = clean(code);
+        let (kind, sentence) = meaning(&code);
+        Self {
+            code,
+            kind,
+            sentence,
+            detail: detail.map(clean),
+        }
+    }
+}
+
+/// What kind of thing does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// The content is not what was signed.
+    ContentChanged,
+    /// The credentials are not what was signed.
+    CredentialsChanged,
+    /// The signature is missing, does not fit, or is of a weak kind.
+    Signature,
+    /// Nobody known vouches for the certificate.
+    CertificateUnknown,
+    /// The certificate did not hold at the time.
+    CertificateExpired,
+    /// The certificate was revoked.
+    CertificateRevoked,
+    /// The certificate is not one for signing credentials.
+    CertificateUnfit,
+    /// The time stamp does not hold.
+    TimeStamp,
+    /// It lies in the credentials of something the file was made from.
+    Ingredient,
+    /// It cannot be read, or breaks the rules of the standard.
+    Unreadable,
+    /// A code without words here.
+    Other,
 }
 
 /// What credentials say.
@@ -118,6 +193,14 @@ pub struct ActionNote {
     pub about: Option<String>,
 }
 
+impl ActionNote {
+    /// What was done, in words; what has none stands there as the file has it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        words::action(self)
+    }
+}
+
 /// Something the file was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ingredient {
@@ -157,6 +240,7 @@ impl Report {
             verdict,
             holder: None,
             faults: Vec::new(),
+            remarks: Vec::new(),
             elsewhere: None,
             credentials: None,
         }
@@ -181,6 +265,32 @@ pub(crate) fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_is_told_once() {
+        let faults = [
+            Fault::new("assertion.dataHash.mismatch", Some("one")),
+            Fault::new("assertion.hashedURI.mismatch", None),
+            Fault::new("assertion.bmffHash.mismatch", Some("two")),
+        ];
+        assert_eq!(
+            Fault::sentences(&faults),
+            [
+                "The file was changed after it was signed.",
+                "What the credentials say was changed after they were signed."
+            ]
+        );
+    }
+
+    #[test]
+    fn a_code_out_of_a_file_is_cleaned_in_its_sentence_too() {
+        let fault = Fault::new("a\u{1b}[2Jb", Some("c\nd"));
+        assert_eq!(
+            (fault.code.as_str(), fault.detail.as_deref()),
+            ("a?[2Jb", Some("c?d"))
+        );
+        assert!(fault.sentence.contains("a?[2Jb"), "{}", fault.sentence);
+    }
 
     #[test]
     fn strangers_cannot_talk_to_the_terminal() {

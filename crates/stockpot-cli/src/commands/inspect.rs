@@ -1,14 +1,12 @@
 //! `inspect`: the words for what a file says of itself.
 //!
-//! The reports come from the job; which standard's code means what to a person stands here. Start
-//! with [`run`]; [`text`] words a reply.
+//! The reports come from the job, the sentences of faults and actions with them, as the page has the
+//! same. Start with [`run`]; [`text`] words a reply.
 
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use stockpot_jobs::inspect::{
-    self, ActionNote, Fault, Found, Holder, Known, Reply, Report, Verdict,
-};
+use stockpot_jobs::inspect::{self, Fault, Found, Holder, Known, Reply, Report, Verdict};
 
 use super::Session;
 use crate::args::InspectArgs;
@@ -83,8 +81,14 @@ fn text(reply: &Reply) -> String {
 fn file(out: &mut String, report: &Report) {
     line(out, &report.file.display().to_string());
     line(out, &format!("  {}", verdict(report)));
-    for fault in &report.faults {
-        line(out, &format!("  - {}", words_for(fault)));
+    for sentence in Fault::sentences(&report.faults) {
+        line(out, &format!("  - {sentence}"));
+    }
+    for sentence in Fault::sentences(&report.remarks) {
+        line(out, &format!("  - Not a fault, but know it: {sentence}"));
+    }
+    if !report.faults.is_empty() || !report.remarks.is_empty() {
+        line(out, "  (--json has the codes of the standard)");
     }
     if let Some(address) = &report.elsewhere {
         line(
@@ -113,7 +117,7 @@ fn file(out: &mut String, report: &Report) {
         pair("made with", software);
     }
     for action in &credentials.actions {
-        pair("done", &done(action));
+        pair("done", &action.words());
     }
     for ingredient in &credentials.ingredients {
         let title = ingredient.title.as_deref().unwrap_or("without a name");
@@ -265,59 +269,6 @@ fn basis(basis: inspect::Basis) -> &'static str {
         inspect::Basis::OwnFace => "the maker's own face",
         inspect::Basis::Synthetic => "nobody real",
         inspect::Basis::File => "a document",
-    }
-}
-
-fn done(action: &ActionNote) -> String {
-    let what = match action.action.as_str() {
-        "c2pa.opened" => "opened",
-        "c2pa.edited" => "changed",
-        "c2pa.created" => "created",
-        "c2pa.placed" => "put together",
-        "c2pa.watermarked.bound" => "marked invisibly",
-        "c2pa.addedText" => "labelled",
-        other => other,
-    };
-    let kind = action.source_type.as_deref().map(|kind| match kind {
-        "compositeWithTrainedAlgorithmicMedia" => "partly made by a trained network (AI)",
-        "trainedAlgorithmicMedia" => "made by a trained network (AI)",
-        "algorithmicMedia" => "made by an algorithm, not filmed",
-        "digitalCapture" => "taken by a camera",
-        other => other,
-    });
-    let mut text = what.to_owned();
-    for more in [kind, action.about.as_deref()].into_iter().flatten() {
-        text += ": ";
-        text += more;
-    }
-    text
-}
-
-/// The codes that people meet, of the standard and our own, in words.
-fn words_for(fault: &Fault) -> String {
-    let words = match fault.code.as_str() {
-        "assertion.dataHash.mismatch" | "assertion.bmffHash.mismatch" => {
-            "the file was changed after it was signed"
-        }
-        "stockpot.gaps.mismatch" => "the head of the file was changed after it was signed",
-        "stockpot.frame.mismatch" => "the part that carries the credentials was changed",
-        "assertion.hashedURI.mismatch" => "what it says was changed after it was signed",
-        "claimSignature.mismatch" => "the signature does not fit",
-        "claimSignature.missing" => "there is no signature",
-        "signingCredential.invalid" => "the certificate is not fit for signing",
-        "signingCredential.expired" | "claimSignature.outsideValidity" => {
-            "the certificate had no force when it was signed"
-        }
-        "claim.multiple" | "claim.missing" | "claim.malformed" | "claim.cbor.invalid" => {
-            "what it says cannot be read"
-        }
-        "stockpot.unreadable" => "the file or its credentials cannot be read",
-        "stockpot.no-active-manifest" => "there are credentials, but none that speak for the file",
-        _ => "the credentials do not fit",
-    };
-    match &fault.detail {
-        Some(detail) => format!("{words} ({}: {detail})", fault.code),
-        None => format!("{words} ({})", fault.code),
     }
 }
 

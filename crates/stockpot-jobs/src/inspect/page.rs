@@ -12,7 +12,7 @@ use stockpot_core::picture::write_whole;
 use stockpot_core::{Affine, Frame, Rgb8, Size, warp};
 use stockpot_provenance::{FaceStretch, Origin, SealId, Statement, Verdict};
 
-use super::{Found, Known, SwapNote};
+use super::{Fault, Found, Known, Report, SwapNote};
 use crate::context::Context;
 use crate::disclosure::STYLE;
 use crate::error::{JobError, io};
@@ -143,15 +143,15 @@ fn verdict(found: &Found) -> String {
         ),
     };
     let mut out = format!("<p class=\"verdict {class}\">{words}</p>\n");
-    let faults: String = found
-        .report
-        .faults
-        .iter()
-        .map(|fault| format!("<li><code>{}</code></li>", escape(&fault.code)))
-        .collect();
-    if !faults.is_empty() {
-        let _ = writeln!(out, "<ul>{faults}</ul>");
+    let Report {
+        faults, remarks, ..
+    } = &found.report;
+    out.push_str(&sentences(faults));
+    if !remarks.is_empty() {
+        out.push_str("<p>Not a fault, but to be known:</p>\n");
+        out.push_str(&sentences(remarks));
     }
+    out.push_str(&codes(faults, remarks));
     let Some(credentials) = &found.report.credentials else {
         return out;
     };
@@ -176,13 +176,43 @@ fn verdict(found: &Found) -> String {
         row("Made with", software);
     }
     for action in &credentials.actions {
-        let kind = action.source_type.as_deref();
-        let words = [Some(action.action.as_str()), kind, action.about.as_deref()];
-        let words: Vec<&str> = words.into_iter().flatten().collect();
-        row("Done", &words.join(": "));
+        row("Done", &action.words());
     }
     out.push_str("</dl>\n");
     out
+}
+
+fn sentences(faults: &[Fault]) -> String {
+    let items: String = Fault::sentences(faults)
+        .into_iter()
+        .map(|sentence| format!("<li>{}</li>", escape(sentence)))
+        .collect();
+    match items.is_empty() {
+        true => items,
+        false => format!("<ul>{items}</ul>\n"),
+    }
+}
+
+/// The standard's names for all of it, folded up.
+fn codes(faults: &[Fault], remarks: &[Fault]) -> String {
+    let rows: String = faults
+        .iter()
+        .chain(remarks)
+        .map(|fault| {
+            format!(
+                "<tr><td><code>{}</code></td><td>{}</td></tr>",
+                escape(&fault.code),
+                escape(fault.detail.as_deref().unwrap_or_default())
+            )
+        })
+        .collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    format!(
+        "<details><summary>Codes, for people who look for the cause</summary><table><tr><th>code</th>\
+         <th>what the reader of credentials says</th></tr>{rows}</table></details>\n"
+    )
 }
 
 /// The small picture, with boxes where a face was drawn in that frame.

@@ -1,7 +1,7 @@
 //! Files that somebody has been at: every changed byte is found, and nothing crashes.
 
 use stockpot_core::Rng;
-use stockpot_provenance::Verdict;
+use stockpot_provenance::{FaultKind, Verdict};
 
 use crate::tools::{Room, rendered};
 
@@ -44,6 +44,46 @@ fn a_changed_byte_is_found() {
         std::fs::write(room.path(name), &whole).unwrap();
         assert_eq!(room.inspect(name).verdict, Verdict::Whole);
     }
+}
+
+#[test]
+fn a_changed_byte_has_a_sentence() {
+    let room = Room::new();
+    room.picture("a.png", 24, &rendered());
+    room.picture("b.jpg", 48, &rendered());
+    room.video("c.mp4", 6, &rendered());
+    for (name, code, behind) in [
+        ("a.png", "assertion.dataHash.mismatch", &b"IDAT"[..]),
+        // The start of the picture itself: its head has 12 bytes for three channels.
+        ("b.jpg", "assertion.dataHash.mismatch", b"\xff\xda"),
+        ("c.mp4", "assertion.bmffHash.mismatch", b"mdat"),
+    ] {
+        assert_eq!(room.inspect(name).remarks, [], "{name}");
+        let mut bytes = std::fs::read(room.path(name)).unwrap();
+        let there = bytes.windows(behind.len()).rposition(|w| w == behind);
+        bytes[there.unwrap() + behind.len() + 30] ^= 0x11;
+        std::fs::write(room.path(name), &bytes).unwrap();
+        let report = room.inspect(name);
+        assert_eq!(report.verdict, Verdict::Broken, "{name}");
+        let fault = report.faults.iter().find(|f| f.code == code);
+        let fault = fault.unwrap_or_else(|| panic!("{name}: {:?}", report.faults));
+        assert_eq!(fault.kind, FaultKind::ContentChanged, "{name}");
+        assert_eq!(fault.sentence, "The file was changed after it was signed.");
+    }
+    // Of changed credentials the sentence is another.
+    room.picture("d.png", 24, &rendered());
+    let mut bytes = std::fs::read(room.path("d.png")).unwrap();
+    let said = b"Rendered by a test";
+    let there = bytes.windows(said.len()).position(|w| w == said).unwrap();
+    bytes[there] = b'S';
+    std::fs::write(room.path("d.png"), &bytes).unwrap();
+    let report = room.inspect("d.png");
+    let kinds: Vec<_> = report.faults.iter().map(|f| f.kind).collect();
+    assert!(
+        kinds.contains(&FaultKind::CredentialsChanged),
+        "{report:#?}"
+    );
+    assert!(!kinds.contains(&FaultKind::ContentChanged), "{report:#?}");
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn every_format_says_what_it_is() {
         let report = room.inspect(name);
         assert_eq!(report.verdict, Verdict::Whole, "{name}: {report:#?}");
         assert_eq!(report.faults, [], "{name}");
+        assert_eq!(report.remarks, [], "{name}");
         let beside = name.ends_with("mkv");
         let holder = if beside {
             Holder::Beside
