@@ -60,6 +60,16 @@ pub struct Settings {
     pub command: String,
 }
 
+/// Who was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum People {
+    /// People who do not exist.
+    Rendered,
+    /// Whoever is in the user's clips.
+    Filmed,
+}
+
 /// What the bench found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reply {
@@ -75,6 +85,8 @@ pub struct Reply {
     pub seeds: u32,
     /// How much was rendered and trained.
     pub effort: Effort,
+    /// Who was measured.
+    pub people: People,
     /// One entry per track.
     pub outcomes: Vec<Outcome>,
     /// Tracks that could not be measured; their notes say why.
@@ -322,7 +334,8 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
         }
     }
     let outcomes = seeds::together(runs);
-    finish(ctx, settings, (outcomes, failed), examples, start)
+    let people = People::Rendered;
+    finish(ctx, settings, people, (outcomes, failed), examples, start)
 }
 
 /// One track's outcome, and whether it failed.
@@ -375,6 +388,7 @@ pub(crate) fn make_folder(out: Option<&Path>) -> Result<(), JobError> {
 pub(crate) fn finish(
     ctx: &Context,
     settings: &Settings,
+    people: People,
     (outcomes, failed): (Vec<Outcome>, Vec<&'static str>),
     examples: Vec<Example>,
     start: Instant,
@@ -386,6 +400,7 @@ pub(crate) fn finish(
         seed: ctx.seed,
         seeds: settings.seeds.max(1),
         effort: settings.effort,
+        people,
         outcomes,
         failed,
         seconds: start.elapsed().as_secs_f64(),

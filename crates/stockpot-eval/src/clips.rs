@@ -9,7 +9,7 @@ use stockpot_faceset::Split;
 use stockpot_jobs::person::ConsentFrom;
 use stockpot_jobs::{Context, JobError, extract};
 
-use crate::bench::{self, Reply};
+use crate::bench::{self, People, Reply};
 use crate::outcome::Outcome;
 use crate::sets::lesson;
 use crate::tracks::t1_t2::{Compared, redrawn};
@@ -104,6 +104,7 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     bench::finish(
         ctx,
         &settings.bench,
+        People::Filmed,
         (vec![outcome], Vec::new()),
         Vec::new(),
         start,

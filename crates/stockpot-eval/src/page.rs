@@ -7,7 +7,7 @@ use stockpot_core::html::{base64, escape};
 use stockpot_core::picture;
 use stockpot_jobs::JobError;
 
-use crate::bench::{Example, Reply};
+use crate::bench::{Example, People, Reply};
 use crate::outcome::{Better, Measure, Outcome};
 use crate::table::{goal, number, reached, seeds, spread};
 
@@ -41,8 +41,9 @@ pub(crate) fn html(reply: &Reply) -> Result<String, JobError> {
         out,
         "<title>SwapBench, {seed}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>SwapBench</h1>\n\
          <p><code>{command}</code><br>{seed}, {effort}, {minutes:.1} minutes, stockpot {version}<br>{machine}</p>\n\
-         <p class=\"soft\">People who do not exist, so that what a perfect swap looks like is known. Blue is \
-         measured; grey is what toys reach on the same frames; the upright line is the goal.</p>\n",
+         <p>{people}</p>\n<p class=\"soft\">Blue is measured; grey is what toys reach on the same frames; the \
+         upright line is the goal.</p>\n",
+        people = who(reply.people),
         seed = seeds(reply),
         command = escape(&reply.command),
         minutes = reply.seconds / 60.0,
@@ -78,6 +79,19 @@ pub(crate) fn html(reply: &Reply) -> Result<String, JobError> {
     }
     out.push_str("</body>\n</html>\n");
     Ok(out)
+}
+
+/// What the pictures are, in plain sight: a page carries no credentials.
+fn who(people: People) -> &'static str {
+    match people {
+        People::Rendered => {
+            "<b>Nobody in these pictures exists.</b> The people are rendered, so that what a perfect swap looks \
+             like is known; swapped and redrawn faces are drawn by a model."
+        }
+        People::Filmed => {
+            "Measured on the clips that are named below, and on what a model draws of the faces in them."
+        }
+    }
 }
 
 fn section(outcome: &Outcome) -> String {
@@ -203,5 +217,18 @@ mod tests {
         assert!(page.contains("goal ≤ 0.0350: yes") && page.contains("copy the target"));
         assert!(page.contains("T3 warm start: not yet"));
         assert!(page.contains("<h3>a row</h3>"));
+    }
+
+    #[test]
+    fn the_page_says_who_is_seen() {
+        let mut reply = sample();
+        let page = html(&reply).unwrap();
+        assert!(
+            page.contains("<p><b>Nobody in these pictures exists.</b> The people are rendered")
+        );
+        assert!(page.contains("drawn by a model"));
+        reply.people = People::Filmed;
+        let page = html(&reply).unwrap();
+        assert!(!page.contains("exist") && page.contains("what a model draws of the faces"));
     }
 }

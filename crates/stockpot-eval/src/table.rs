@@ -138,7 +138,7 @@ pub(crate) fn text(reply: &Reply) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::bench::Effort;
+    use crate::bench::{Effort, People};
     use crate::outcome::{Outcome, Toy};
 
     pub(crate) fn sample() -> Reply {
@@ -164,6 +164,7 @@ pub(crate) mod tests {
             seed: 7,
             seeds: 1,
             effort: Effort::Quick,
+            people: People::Rendered,
             outcomes: vec![
                 outcome(
                     "T1",

@@ -59,6 +59,8 @@ fn a_demo_leaves_a_page_that_needs_nothing_else() {
         "data:video/mp4;base64,",
         "data:image/jpeg;base64,",
         "<polyline",
+        "<b>Nobody in these pictures exists.</b>",
+        "drawn by a model",
     ] {
         assert!(page.contains(word), "no {word:?}");
     }

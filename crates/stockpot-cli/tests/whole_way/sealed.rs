@@ -147,7 +147,27 @@ fn inspect_tells_whole_from_broken_from_nothing() {
     let at = bytes.len() - 9;
     bytes[at] ^= 4;
     fs::write(stock.path("changed.mp4"), &bytes).unwrap();
-    assert_eq!(stock.run("inspect changed.mp4").code, Some(1));
+    // What is wrong stands there in a sentence; the standard's code is for programs and the curious.
+    let sentence = "The file was changed after it was signed.";
+    let code = "assertion.bmffHash.mismatch";
+    let words = stock.run("inspect changed.mp4 --mark never --page changed.html");
+    assert_eq!(words.code, Some(1));
+    assert!(
+        words.out.contains(sentence) && !words.out.contains(code),
+        "{}",
+        words.out
+    );
+    let page = fs::read_to_string(stock.path("changed.html")).unwrap();
+    let (sight, folded) = page.split_once("<details>").unwrap();
+    assert!(sight.contains(sentence) && !sight.contains(code), "{sight}");
+    assert!(folded.contains(code), "{folded}");
+    let (_, told) = self::report(&stock, "changed.mp4 --mark never");
+    let fault = &told["faults"][0];
+    assert_eq!(
+        (&fault["code"], &fault["kind"], &fault["sentence"]),
+        (&code.into(), &"content-changed".into(), &sentence.into()),
+        "{told:#}"
+    );
     stock.ffmpeg("-i x.mp4 -c copy stripped.mp4");
     assert_eq!(stock.run("inspect stripped.mp4").code, Some(3));
     assert_eq!(stock.run("inspect x.mp4 stripped.mp4").code, Some(3));

@@ -52,7 +52,9 @@ pub(super) fn html(page: &Page<'_>, clip: &Path) -> Result<String, JobError> {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
          <title>stockpot demo</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>stockpot demo</h1>\n\
-         <p>Two people who do not exist. A plays a scene; stockpot draws B in A's place, having learned \
+         <p><b>Nobody in these pictures exists.</b> Both people are rendered; where A is shown as B, the face is \
+         drawn by a model.</p>\n\
+         <p>A plays a scene; stockpot draws B in A's place, having learned \
          both from short videos for {minutes:.1} minutes, from the shipped stock on. Because they are made up, B can truly play the \
          same scene: that is what a perfect swap would look like. They were chosen with skin of like \
          colour: a swap keeps the colours of the neck it sits on.</p>\n",

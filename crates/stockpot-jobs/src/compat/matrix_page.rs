@@ -61,7 +61,8 @@ pub(super) fn html(
         let sheet = picture::to_png(&sheet(columns.len(), rows))?;
         let _ = write!(
             out,
-            "<h2>One face of each</h2>\n<p class=\"soft\">First the person's own face; then, for each encoder \
+            "<h2>One face of each</h2>\n<p><b>Only the first face of each row is the person's own,</b> cut from their \
+             pictures or clips; all others are drawn by a model.</p>\n<p class=\"soft\">First the person's own face; then, for each encoder \
              state from left to right, what the decoder draws of it as it is, and beside it through a stitch \
              (dark where none is needed or none could be measured).</p>\n\
              <img alt=\"A row of faces for each person\" src=\"data:image/png;base64,{}\">\n",

@@ -436,6 +436,7 @@ fn a_stitch_of_two_trained_lineages_improves_what_is_drawn() {
     let page = dir.path().join("pages/matrix.html");
     let reply = matrix::run(&ctx, &source, &matrix::Settings { page: page.clone() }).unwrap();
     let text = std::fs::read_to_string(&page).unwrap();
+    assert!(text.contains("all others are drawn by a model."));
     assert!(text.contains("<table>") && text.contains("data:image/png;base64,"));
     assert!(!text.contains("http"));
     assert_eq!(

@@ -83,7 +83,8 @@ pub(super) fn html(reply: &Reply) -> Result<String, JobError> {
         let names: Vec<&str> = reply.persons.iter().map(|r| r.person.as_str()).collect();
         let _ = write!(
             out,
-            "<h2>One face of each</h2>\n<p class=\"soft\">From top to bottom {}; from left to right the face, \
+            "<h2>One face of each</h2>\n<p><b>Only the left face of each row is the person's own,</b> cut from their \
+             pictures or clips; all others are drawn by a model.</p>\n<p class=\"soft\">From top to bottom {}; from left to right the face, \
              what was drawn of it before (dark for somebody new), and what is drawn now.</p>\n\
              <img alt=\"Three faces for each person\" src=\"data:image/png;base64,{}\">\n",
             escape(&names.join(", ")),

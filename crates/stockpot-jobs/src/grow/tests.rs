@@ -109,6 +109,7 @@ fn somebody_new_comes_in_and_everybody_is_taken_along() {
     );
     let page = std::fs::read_to_string(&reply.page).unwrap();
     assert!(page.contains("data:image/png") && page.contains("carl"));
+    assert!(page.contains("all others are drawn by a model."));
     let json = std::fs::read(reply.page.with_extension("json")).unwrap();
     let json: Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["released"], true);

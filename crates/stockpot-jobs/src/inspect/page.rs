@@ -400,9 +400,74 @@ fn chain(found: &Found) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stockpot_provenance::FaceBox;
+    use stockpot_provenance::{FaceBox, FaultKind};
 
     use super::*;
+
+    fn found(faults: Vec<Fault>, remarks: Vec<Fault>) -> Found {
+        Found {
+            report: Report {
+                file: "x.png".into(),
+                verdict: match faults.is_empty() {
+                    true => Verdict::Whole,
+                    false => Verdict::Broken,
+                },
+                holder: None,
+                faults,
+                remarks,
+                elsewhere: None,
+                credentials: None,
+            },
+            searched: false,
+            not_searched: None,
+            mark: None,
+            credentials_in: None,
+        }
+    }
+
+    fn fault(code: &str, detail: &str) -> Fault {
+        Fault {
+            code: code.into(),
+            kind: FaultKind::ContentChanged,
+            sentence: "The file was changed & signed.".into(),
+            detail: Some(detail.into()),
+        }
+    }
+
+    #[test]
+    fn sentences_stand_in_sight_and_codes_are_folded_up() {
+        let faults = vec![fault("one.code", "<b>"), fault("two.code", "more")];
+        let page = html(&found(faults, Vec::new()), None, None);
+        let (sight, folded) = page.split_once("<details>").unwrap();
+        let item = "<li>The file was changed &amp; signed.</li>";
+        assert_eq!(page.matches(item).count(), 1, "told once: {page}");
+        assert!(
+            sight.contains(item) && !sight.contains("one.code"),
+            "{sight}"
+        );
+        for word in [
+            "<code>one.code</code>",
+            "<code>two.code</code>",
+            "&lt;b&gt;",
+        ] {
+            assert!(folded.contains(word), "no {word} in {folded}");
+        }
+        assert!(!page.contains("Not a fault"));
+
+        let page = html(
+            &found(Vec::new(), vec![fault("three.code", "")]),
+            None,
+            None,
+        );
+        let (sight, folded) = page.split_once("<details>").unwrap();
+        assert!(
+            sight.contains("Not a fault") && sight.contains(item),
+            "{sight}"
+        );
+        assert!(folded.contains("<code>three.code</code>"), "{folded}");
+        let page = html(&found(Vec::new(), Vec::new()), None, None);
+        assert!(!page.contains("<details>"));
+    }
 
     #[test]
     fn large_pictures_are_made_small_and_small_ones_kept() {

@@ -3,7 +3,7 @@
 use stockpot_core::Rng;
 use stockpot_provenance::{FaultKind, Verdict};
 
-use crate::tools::{Room, rendered};
+use crate::tools::{Room, rendered, swapped};
 
 /// Bytes changed in each file; `STOCKPOT_TEST_FLIPS=2000` for a thorough look.
 fn flips() -> u64 {
@@ -84,6 +84,22 @@ fn a_changed_byte_has_a_sentence() {
         "{report:#?}"
     );
     assert!(!kinds.contains(&FaultKind::ContentChanged), "{report:#?}");
+    // Where the credentials of the source were changed, it is said of the source.
+    room.picture("e.png", 24, &rendered());
+    room.picture("f.png", 24, &swapped(&room.path("e.png")));
+    let mut bytes = std::fs::read(room.path("f.png")).unwrap();
+    let there = bytes.windows(said.len()).position(|w| w == said).unwrap();
+    bytes[there] = b'S';
+    std::fs::write(room.path("f.png"), &bytes).unwrap();
+    let report = room.inspect("f.png");
+    assert_eq!(report.verdict, Verdict::Broken);
+    let of_source = |f: &&stockpot_provenance::Fault| f.kind == FaultKind::Ingredient;
+    let fault = report.faults.iter().find(of_source);
+    let fault = fault.unwrap_or_else(|| panic!("{:?}", report.faults));
+    assert!(
+        fault.sentence.contains("something the file was made from"),
+        "{fault:?}"
+    );
 }
 
 #[test]

@@ -121,6 +121,7 @@ fn the_sources_own_credentials_are_kept() {
         assert!(sealed.unread.is_empty());
         let report = room.inspect(output);
         assert_eq!(report.verdict, Verdict::Whole, "{report:#?}");
+        assert_eq!(report.remarks, [], "{source}");
         let parent = report.credentials.unwrap().ingredients.remove(0);
         assert_eq!(parent.verdict, Verdict::Whole, "{source}");
         assert_eq!(parent.title.as_deref(), Some(source));
@@ -136,6 +137,7 @@ fn the_sources_own_credentials_are_kept() {
         seal(output, &of(source));
         let report = room.inspect(output);
         assert_eq!(report.verdict, Verdict::Whole, "{report:#?}");
+        assert_eq!(report.remarks, [], "{source}");
         let parent = report.credentials.unwrap().ingredients.remove(0);
         assert_eq!(parent.verdict, Verdict::Broken, "{source}");
     }
