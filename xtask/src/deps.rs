@@ -72,7 +72,7 @@ const OURS: [(&str, &[&str]); 16] = [
 const GENERAL: [&str; 5] = ["rayon", "serde", "serde_json", "tempfile", "thiserror"];
 
 /// Every other outside dependency with the crates that are its home.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("blake3", &["stockpot-library", "stockpot-train"]),
     ("c2pa", &["stockpot-provenance"]),
     ("clap", &["stockpot-cli"]),
@@ -93,6 +93,7 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("safetensors", &["stockpot-model"]),
     ("sha2", &["stockpot-faces"]),
     ("tar", &["stockpot-faces"]),
+    ("ureq", &["stockpot-provenance"]),
     ("zip", &["stockpot-faces", "stockpot-synth"]),
 ];
 

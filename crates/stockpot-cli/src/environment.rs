@@ -1,6 +1,6 @@
 //! Every environment variable that stockpot looks at, in one place.
 //!
-//! [`LIBRARY`], [`MODELS`], [`IDENTITY`] and [`PROJECT`] are read by the argument parser, so that a flag
+//! [`LIBRARY`], [`MODELS`], [`IDENTITY`], [`PROJECT`] and [`TIME_STAMP`] are read by the argument parser, so that a flag
 //! wins over them; the others are conventions of the system.
 
 use std::ffi::OsString;
@@ -15,6 +15,9 @@ pub(crate) const IDENTITY: &str = "STOCKPOT_IDENTITY";
 
 /// What the work is done for.
 pub(crate) const PROJECT: &str = "STOCKPOT_PROJECT";
+
+/// The address of the time-stamping authority of swaps.
+pub(crate) const TIME_STAMP: &str = "STOCKPOT_TIME_STAMP";
 
 /// What was typed, for records of measurements: `stockpot` and its arguments.
 pub(crate) fn command_line() -> String {

@@ -146,7 +146,7 @@ impl Amounts {
             held_clips: effort.pick(1, 3, 4),
             held_frames: effort.pick(4, 16, 25),
             clip_frames: effort.pick(6, 50, 90),
-            steps: effort.pick(2, 300, 1500),
+            steps: effort.pick(2, 300, 1200),
             batch: effort.pick(2, 8, 8),
         }
     }

@@ -69,7 +69,7 @@ pub const ALL: [Track; 12] = [
         "reconstruct",
         State::Here {
             run: t1_t2::reconstruct,
-            minutes: (2.3, 8.0),
+            minutes: (2.3, 6.6),
         },
     ),
     track(
@@ -85,7 +85,7 @@ pub const ALL: [Track; 12] = [
         "warm start",
         State::Here {
             run: t3::warm_start,
-            minutes: (1.9, 9.0),
+            minutes: (1.9, 7.3),
         },
     ),
     track(

@@ -373,10 +373,10 @@ fn seal(report: &Report) -> Section {
         );
         section.row(
             "Time stamp",
-            signer
-                .time
-                .as_deref()
-                .unwrap_or("none: the day above is this machine's word"),
+            match signer.time {
+                Some(_) => crate::inspect::time_told(signer),
+                None => "none: the day above is this machine's word".into(),
+            },
         );
     }
     if let Some(note) = &credentials.swap {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 pub use stockpot_provenance::{
-    ActionNote, Basis, Fault, Holder, Known, Report, Swap, SwapNote, Verdict,
+    ActionNote, Basis, Fault, Holder, Known, Report, Signer, Swap, SwapNote, Verdict,
 };
 use stockpot_provenance::{Inspector, Sealer};
 
 mod page;
+
+pub use page::time_told;
 
 use crate::context::Context;
 use crate::error::{JobError, JobErrorKind, io};

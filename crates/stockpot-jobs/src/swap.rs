@@ -16,7 +16,7 @@ use stockpot_faceset::{Faceset, ops};
 use stockpot_library::{Consented, Deed, Library, Use, Used, hash_of_file};
 use stockpot_media::{Extent, OutputSettings, SourceKind, VideoFrame, VideoWriter};
 use stockpot_model::{Family, Network, weights_file};
-use stockpot_provenance::{SealId, Sealer};
+use stockpot_provenance::{SealId, Sealer, TimeAuthority};
 use stockpot_train::settings::Precision;
 
 use crate::analyse::{self, Analysis, SAME_PERSON, no_face};
@@ -84,7 +84,13 @@ pub struct Openness {
     pub disclosure: bool,
     /// A folder for exact masks and parameters of every frame; it must not exist or be empty.
     pub research: Option<PathBuf>,
+    /// The address of a time-stamping authority; without one nobody is asked.
+    pub time_stamp: Option<String>,
 }
+
+/// Pictures that are sealed one by one ask for a time stamp each; more of them would be a burden on
+/// somebody's service.
+const MOST_STAMPS: usize = 100;
 
 /// What was made.
 #[derive(Debug, Clone, Serialize)]
@@ -138,7 +144,10 @@ pub fn run(ctx: &Context, settings: &Settings) -> Result<Reply, JobError> {
     if let Some(folder) = &settings.openness.research {
         research::check(folder)?;
     }
-    let sealer = ctx.sealer()?;
+    let sealer = match &settings.openness.time_stamp {
+        Some(address) => ctx.sealer()?.stamped_by(TimeAuthority::new(address)?)?,
+        None => ctx.sealer()?,
+    };
     let models = load(ctx)?;
     let references = references(&library, &settings.wanted)?;
     let range = settings
@@ -294,13 +303,32 @@ fn check_output(ctx: &Context, settings: &Settings) -> Result<(), JobError> {
     }
     match info.kind {
         SourceKind::Picture => wants_picture("The input"),
-        SourceKind::PictureFolder => Ok(()),
+        SourceKind::PictureFolder => check_stamps(settings),
         SourceKind::Video => {
             // Makes its part files and opens the encoder; dropped, it takes them away again.
             VideoWriter::create(&settings.output, &info, &output_settings(settings), &opener)?;
             Ok(Sealer::check(&settings.output)?)
         }
     }
+}
+
+/// Refuses a folder whose pictures would ask for too many time stamps.
+fn check_stamps(settings: &Settings) -> Result<(), JobError> {
+    if settings.openness.time_stamp.is_none() {
+        return Ok(());
+    }
+    let all = stockpot_media::pictures_in(&settings.input)?.len();
+    let wanted = settings.frames.map_or(all, |(first, last)| {
+        let count = last.saturating_sub(first).saturating_add(1);
+        all.min(usize::try_from(count).unwrap_or(usize::MAX))
+    });
+    if wanted > MOST_STAMPS {
+        return Err(JobError::usage(format!(
+            "Each of {wanted} pictures would ask for a time stamp of its own; at most {MOST_STAMPS} may"
+        ))
+        .with_hint("make a video of them first, take fewer with --frames, or do without with `--time-stamp none`"));
+    }
+    Ok(())
 }
 
 /// Whether two names lead to one file or folder.

@@ -62,6 +62,35 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// An address that no time stamp can come from.
+    #[error("No time stamp can come from {address}: {reason}")]
+    BadTimeAuthority {
+        /// The address.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+
+    // ---- somebody else's machine -------------------------------------------------------------
+    /// The authority does not stamp; nothing was begun.
+    #[error("There would be no time stamp of {address}: {reason}")]
+    NoTimeStamp {
+        /// The authority.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The authority stamped at the start and does no longer; the output is gone.
+    #[error("No time stamp for {} could be had of {address}: {reason}", path.display())]
+    TimeStampLost {
+        /// The output.
+        path: PathBuf,
+        /// The authority.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+
     // ---- their machine ----------------------------------------------------------------------
     /// A file cannot be read or written.
     #[error("Cannot {action}: {}", path.display())]
@@ -133,6 +162,21 @@ impl Error {
             Self::SidecarTaken { .. } => {
                 "give the output another name, or another ending: mp4 and mov hold their own \
                  credentials"
+                    .into()
+            }
+            Self::BadTimeAuthority { .. } => {
+                "give the address of a service that answers as RFC 3161 says; it begins with \
+                 http:// or https://"
+                    .into()
+            }
+            Self::NoTimeStamp { .. } => {
+                "nothing was begun: look at the address and the network, or do without with \
+                 `--time-stamp none`"
+                    .into()
+            }
+            Self::TimeStampLost { .. } => {
+                "there is no output, as it would have no time stamp: give the same command again, \
+                 or with `--time-stamp none`"
                     .into()
             }
             Self::TooLarge { .. } | Self::Io { .. } => return None,

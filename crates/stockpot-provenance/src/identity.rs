@@ -7,6 +7,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use c2pa::Signer;
 use stockpot_core::{Image, Size, picture};
@@ -15,6 +16,7 @@ use crate::certificate;
 use crate::error::{Error, Result};
 use crate::guard::guarded;
 use crate::manifest;
+use crate::stamp::Stamps;
 use crate::statement::{Origin, SealId, SourceType, Statement};
 
 const OWN: &str = "own";
@@ -95,13 +97,15 @@ impl Identity {
         })
     }
 
-    pub(crate) fn signer(&self) -> c2pa::Result<c2pa::BoxedSigner> {
+    /// What signs, with a stamp of `stamps` where there are some.
+    pub(crate) fn signer(&self, stamps: Option<&Arc<Stamps>>) -> c2pa::Result<c2pa::BoxedSigner> {
         let (chain, key) = (self.chain.as_bytes(), self.key.as_bytes());
         let signer = c2pa::create_signer::from_keys(chain, key, self.algorithm, None)?;
         let certificates = signer.certs()?.iter().map(Vec::len).sum::<usize>();
         Ok(Box::new(Snug {
-            reserve: certificates + ROOM_BYTES,
+            reserve: certificates + ROOM_BYTES + stamps.map_or(0, |s| s.room()),
             signer,
+            stamps: stamps.cloned(),
         }))
     }
 
@@ -111,8 +115,42 @@ impl Identity {
             path: path.into(),
             reason,
         };
-        let pixel =
-            picture::to_png(&Image::new(Size::square(1))).map_err(|e| bad(e.to_string()))?;
+        match self.pixel(None).map_err(bad)? {
+            Pixel {
+                failed: Some(codes),
+                ..
+            } => Err(bad(format!("what it signs does not verify ({codes})"))),
+            Pixel { failed: None, .. } => Ok(()),
+        }
+    }
+
+    /// Signs a picture of one pixel with a stamp, and reads it back.
+    ///
+    /// # Errors
+    /// [`Error::NoTimeStamp`].
+    pub(crate) fn prove_stamps(&self, stamps: &Arc<Stamps>) -> Result<()> {
+        let none = |reason: String| Error::NoTimeStamp {
+            address: stamps.address().to_owned(),
+            reason,
+        };
+        let pixel = self
+            .pixel(Some(stamps))
+            .map_err(|told| none(stamps.trouble().unwrap_or(told)))?;
+        match pixel {
+            Pixel {
+                failed: Some(codes),
+                ..
+            } => Err(none(format!("what it stamps does not verify ({codes})"))),
+            Pixel { stamped: false, .. } => Err(none(
+                "its certificate is not one for time stamps, or had no force when it stamped"
+                    .into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn pixel(&self, stamps: Option<&Arc<Stamps>>) -> std::result::Result<Pixel, String> {
+        let pixel = picture::to_png(&Image::new(Size::square(1))).map_err(|e| e.to_string())?;
         let statement = Statement {
             seal: SealId::new([0; 6]),
             origin: Origin::Created(Vec::new()),
@@ -126,45 +164,52 @@ impl Identity {
         let sealed = guarded(|| {
             let mut ready = manifest::ready(&statement, "pixel", &manifest::Extras::default())?;
             let mut out = std::io::Cursor::new(Vec::new());
-            let signer = self.signer()?;
+            let signer = self.signer(stamps)?;
             let mut input = std::io::Cursor::new(pixel);
             ready
                 .builder
                 .sign(&*signer, "image/png", &mut input, &mut out)?;
             Ok(out.into_inner())
         })
-        .map_err(|e| bad(e.to_string()))?;
+        .map_err(|e| e.to_string())?;
         let anchors = Anchors {
             own: self.chain.clone(),
             others: String::new(),
         };
-        let state = guarded(|| {
+        guarded(|| {
             let reader = c2pa::Reader::from_context(anchors.context()?);
             let reader = reader.with_stream("image/png", std::io::Cursor::new(sealed))?;
             let failed = reader.validation_status().unwrap_or_default();
-            let failed: Vec<String> = failed.iter().map(|s| s.code().to_owned()).collect();
-            Ok((reader.validation_state(), failed))
+            let failed: Vec<&str> = failed.iter().map(|s| s.code()).collect();
+            let invalid = reader.validation_state() == c2pa::ValidationState::Invalid;
+            let signed = reader.active_manifest().and_then(|m| m.signature_info());
+            Ok(Pixel {
+                failed: invalid.then(|| failed.join(", ")),
+                stamped: signed.is_some_and(|s| s.time.is_some()),
+            })
         })
-        .map_err(|e| bad(e.to_string()))?;
-        match state {
-            (c2pa::ValidationState::Invalid, failed) => Err(bad(format!(
-                "what it signs does not verify ({})",
-                failed.join(", ")
-            ))),
-            _ => Ok(()),
-        }
+        .map_err(|e| e.to_string())
     }
+}
+
+/// How a signed pixel reads.
+struct Pixel {
+    /// The standard's names for what does not fit.
+    failed: Option<String>,
+    /// Whether its time is attested.
+    stamped: bool,
 }
 
 /// Room for a signature beside its certificates: the largest, of an RSA key of 4096 bits, has 512
 /// bytes, and what stands around it some hundred.
 const ROOM_BYTES: usize = 1024;
 
-/// A signer that takes no more room than it needs; the usual one reserves 10 KB for time stamps
-/// that are not made here.
+/// A signer that takes no more room than it needs; the usual one reserves 10 KB, also where no time
+/// is stamped.
 struct Snug {
     signer: c2pa::BoxedSigner,
     reserve: usize,
+    stamps: Option<Arc<Stamps>>,
 }
 
 impl c2pa::Signer for Snug {
@@ -182,6 +227,14 @@ impl c2pa::Signer for Snug {
 
     fn reserve_size(&self) -> usize {
         self.reserve
+    }
+
+    fn time_authority_url(&self) -> Option<String> {
+        self.stamps.as_ref().map(|s| s.address().to_owned())
+    }
+
+    fn send_timestamp_request(&self, message: &[u8]) -> Option<c2pa::Result<Vec<u8>>> {
+        self.stamps.as_ref().map(|stamps| stamps.stamp(message))
     }
 }
 

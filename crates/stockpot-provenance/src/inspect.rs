@@ -12,17 +12,19 @@ use c2pa::validation_status::{SIGNING_CREDENTIAL_UNTRUSTED, ValidationStatus};
 use c2pa::{Manifest, Reader, ValidationState};
 use serde_json::Value;
 
+use crate::attest;
 use crate::container::{self, MAX_SIDECAR_BYTES, sidecar_of};
 use crate::error::{Error, Result};
 use crate::guard::{Refusal, guarded};
 use crate::identity::{Anchors, pem_bodies};
 use crate::notes::{GAPS_LABEL, GapsNote, SEAL_LABEL, SealNote, VERSION};
 use crate::report::{
-    ActionNote, Credentials, Fault, Holder, Ingredient, Known, Report, Signer, SwapNote, Verdict,
-    clean,
+    ActionNote, Credentials, Fault, Holder, Ingredient, Known, Report, Signer, SwapNote, TimeNote,
+    Verdict, clean,
 };
 use crate::statement::{MAX_STRETCHES, VisibleLabel};
-use crate::{strict, words};
+use crate::strict::{self, beside_signature};
+use crate::words;
 
 /// Pictures are held in memory while they are looked at.
 const MAX_PICTURE_BYTES: u64 = 1 << 30;
@@ -130,18 +132,21 @@ impl Inspector {
             report.faults = faults(reader);
         }
         report.remarks = remarks(reader);
+        let store = store(mime, file, beside);
         match reader.active_manifest() {
             Some(manifest) => {
+                let time = self.time(manifest, store.as_deref());
                 let faults = [
                     gap_fault(manifest, file),
-                    frame_fault(manifest, mime, file, beside),
+                    frame_fault(manifest, mime, file, store.as_deref(), beside.is_some()),
+                    time_fault(manifest, store.as_deref(), time.is_some()),
                 ];
                 for fault in faults.into_iter().flatten() {
                     report.verdict = Verdict::Broken;
                     report.faults.push(fault);
                 }
                 let trusted = state == ValidationState::Trusted;
-                report.credentials = Some(self.credentials(reader, manifest, trusted));
+                report.credentials = Some(self.credentials(reader, manifest, trusted, time));
             }
             None => {
                 report.verdict = Verdict::Broken;
@@ -153,19 +158,45 @@ impl Inspector {
         report
     }
 
-    fn credentials(&self, reader: &Reader, manifest: &Manifest, trusted: bool) -> Credentials {
+    fn credentials(
+        &self,
+        reader: &Reader,
+        manifest: &Manifest,
+        trusted: bool,
+        time: Option<(String, TimeNote)>,
+    ) -> Credentials {
         Credentials {
             label: clean(reader.active_label().unwrap_or_default()),
             title: manifest.title().map(clean),
             software: software(manifest),
-            signer: self.signer(manifest, trusted),
+            signer: self.signer(manifest, trusted, time),
             actions: actions(manifest),
             ingredients: ingredients(manifest),
             swap: swap(manifest),
         }
     }
 
-    fn signer(&self, manifest: &Manifest, trusted: bool) -> Option<Signer> {
+    /// When it was signed, by whose word.
+    fn time(&self, manifest: &Manifest, store: Option<&[u8]>) -> Option<(String, TimeNote)> {
+        match store.and_then(beside_signature) {
+            Some(beside) => attest::read(&beside, &self.anchors),
+            // Other programs may write other forms, in which we do not see whose word it is.
+            None => manifest.time().map(|time| {
+                let nobody = TimeNote {
+                    name: None,
+                    known: Known::Unknown,
+                };
+                (clean(&time), nobody)
+            }),
+        }
+    }
+
+    fn signer(
+        &self,
+        manifest: &Manifest,
+        trusted: bool,
+        time: Option<(String, TimeNote)>,
+    ) -> Option<Signer> {
         let info = manifest.signature_info()?;
         let own = pem_bodies(&self.anchors.own);
         let is_own = || {
@@ -178,11 +209,13 @@ impl Inspector {
             true => Known::Listed,
             false => Known::Unknown,
         };
+        let (time, time_by) = time.unzip();
         Some(Signer {
             name: info.common_name.as_deref().map(clean),
             issuer: info.issuer.as_deref().map(clean),
             algorithm: info.alg.map(|a| format!("{a:?}")),
-            time: info.time.as_deref().map(clean),
+            time,
+            time_by,
             known,
         })
     }
@@ -259,35 +292,56 @@ fn gap_fault(manifest: &Manifest, file: &mut File) -> Option<Fault> {
     }
 }
 
-/// Looks at the bytes that nobody signs, in what stockpot wrote. `beside` are credentials that are
-/// not in the file.
+/// The credentials as they stand in the file, or `beside` it; `None` if they cannot be had a second
+/// time.
+fn store(mime: &str, file: &mut File, beside: Option<&[u8]>) -> Option<Vec<u8>> {
+    if let Some(credentials) = beside {
+        return Some(credentials.to_vec());
+    }
+    guarded(|| {
+        file.rewind()?;
+        load_jumbf_from_stream(mime, &mut *file)
+    })
+    .ok()
+}
+
+/// Looks at the bytes that nobody signs, in what stockpot wrote.
 fn frame_fault(
     manifest: &Manifest,
     mime: &str,
     file: &mut File,
-    beside: Option<&[u8]>,
+    store: Option<&[u8]>,
+    is_beside: bool,
 ) -> Option<Fault> {
     // Others may leave things there.
     swap(manifest)?;
     let plain = guarded(|| {
-        if let Some(credentials) = beside {
-            return Ok(strict::store_is_plain(credentials));
+        let Some(credentials) = store.filter(|s| beside_signature(s).is_some()) else {
+            return Ok(false);
+        };
+        if is_beside {
+            return Ok(true);
         }
-        file.rewind()?;
-        let credentials = load_jumbf_from_stream(mime, &mut *file)?;
-        let carrier = match mime {
+        match mime {
             "image/png" | "image/jpeg" => {
                 let mut bytes = Vec::new();
                 file.rewind()?;
                 file.read_to_end(&mut bytes)?;
-                strict::picture_is_plain(mime, &bytes, &credentials)?
+                strict::picture_is_plain(mime, &bytes, credentials)
             }
-            _ => strict::iso_is_plain(file)?,
-        };
-        Ok(carrier && strict::store_is_plain(&credentials))
+            _ => Ok(strict::iso_is_plain(file)?),
+        }
     });
     // What cannot be read a second time has been changed meanwhile.
     (!plain.unwrap_or(false)).then(|| Fault::new(words::FRAME_MISMATCH, None))
+}
+
+/// A time stamp that does not fit, in what stockpot wrote: it would not have kept it. For others such
+/// a stamp is as good as none (C2PA, "Time-stamps").
+fn time_fault(manifest: &Manifest, store: Option<&[u8]>, attested: bool) -> Option<Fault> {
+    swap(manifest)?;
+    store.and_then(beside_signature)?.stamp?;
+    (!attested).then(|| Fault::new(words::TIME_MISMATCH, None))
 }
 
 fn software(manifest: &Manifest) -> Option<String> {

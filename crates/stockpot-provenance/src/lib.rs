@@ -5,8 +5,10 @@
 //! an output is a plain [`Statement`].
 //!
 //! Writing: an [`Identity`] makes a [`Sealer`], and [`Sealer::seal`] is the one place where an output
-//! gets its name. Reading: [`Inspector::inspect`] takes any file at all.
+//! gets its name. The one thing that ever goes out is a question to a [`TimeAuthority`], where one is
+//! named. Reading: [`Inspector::inspect`] takes any file at all.
 
+mod attest;
 mod certificate;
 mod container;
 mod error;
@@ -17,6 +19,7 @@ mod manifest;
 mod notes;
 mod report;
 mod seal;
+mod stamp;
 mod statement;
 mod strict;
 mod words;
@@ -27,9 +30,10 @@ pub use identity::{Identity, OwnCertificate};
 pub use inspect::Inspector;
 pub use report::{
     ActionNote, Credentials, Fault, FaultKind, Holder, Ingredient, Known, Report, Signer, SwapNote,
-    Verdict,
+    TimeNote, Verdict,
 };
 pub use seal::{Sealed, Sealer};
+pub use stamp::TimeAuthority;
 pub use statement::{
     Basis, FaceBox, FaceStretch, MAX_STRETCHES, Mark, Model, Origin, SealId, SourceType, Statement,
     Swap, VisibleLabel, stretches,

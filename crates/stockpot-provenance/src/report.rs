@@ -164,9 +164,20 @@ pub struct Signer {
     pub issuer: Option<String>,
     /// Such as `Es256`.
     pub algorithm: Option<String>,
-    /// When, by a time-stamping service; without one the time is not known.
+    /// When, as RFC 3339 has it, by a time-stamping authority; without one the time is not known.
     pub time: Option<String>,
+    /// Who attests the time; only together with it.
+    pub time_by: Option<TimeNote>,
     /// Whether this machine knows them.
+    pub known: Known,
+}
+
+/// Who attests a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TimeNote {
+    /// The name in the certificate of the authority.
+    pub name: Option<String>,
+    /// [`Known::Listed`] or [`Known::Unknown`].
     pub known: Known,
 }
 

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::guard::guarded;
 use crate::identity::Identity;
 use crate::manifest::{self, Extras};
+use crate::stamp::{Stamps, TimeAuthority};
 use crate::statement::Statement;
 
 /// Quality of JPEG outputs, as `stockpot_core::picture` has it.
@@ -24,6 +25,7 @@ const JPEG_QUALITY: u8 = 95;
 #[derive(Debug, Clone)]
 pub struct Sealer {
     identity: Arc<Identity>,
+    stamps: Option<Arc<Stamps>>,
 }
 
 /// An output that stands under its name and says what it is.
@@ -45,7 +47,22 @@ impl Sealer {
     pub fn new(identity: Identity) -> Self {
         Self {
             identity: Arc::new(identity),
+            stamps: None,
         }
+    }
+
+    /// The same with a time stamp of `authority` on everything. It is asked once now, so that one
+    /// that is out of reach is told before the work and not after.
+    ///
+    /// # Errors
+    /// [`Error::NoTimeStamp`].
+    pub fn stamped_by(self, authority: TimeAuthority) -> Result<Self> {
+        let probing = Arc::new(Stamps::probing(authority));
+        self.identity.prove_stamps(&probing)?;
+        Ok(Self {
+            stamps: Some(Arc::new(probing.proven())),
+            ..self
+        })
     }
 
     /// Whether an output called `target` can be sealed, before any work is put into it.
@@ -65,8 +82,8 @@ impl Sealer {
     /// disk are flushed first: a file under that name is whole and sealed.
     ///
     /// # Errors
-    /// [`Error::CannotHold`], [`Error::SidecarTaken`], [`Error::Io`] or [`Error::Credentials`]; then
-    /// there is no file.
+    /// [`Error::CannotHold`], [`Error::SidecarTaken`], [`Error::Io`], [`Error::TimeStampLost`] or
+    /// [`Error::Credentials`]; then there is no file.
     pub fn seal(&self, part: Unsealed, target: &Path, statement: &Statement) -> Result<Sealed> {
         let kind = kind_of(target)?;
         let mut input = File::open(part.path()).map_err(Error::io("read", part.path()))?;
@@ -92,10 +109,10 @@ impl Sealer {
         let sidecar = matches!(kind, Kind::Beside(_)).then(|| sidecar_of(target));
         builder.set_no_embed(sidecar.is_some());
         let credentials = guarded(|| {
-            let signer = self.identity.signer()?;
+            let signer = self.identity.signer(self.stamps.as_ref())?;
             builder.sign(&*signer, kind.mime(), &mut input, &mut output)
         })
-        .map_err(|e| Error::credentials("written", target, e))?;
+        .map_err(|e| self.unsigned(target, e))?;
         output.sync_all().map_err(Error::io("write", target))?;
         let after = length(&output).map_err(Error::io("write", target))?;
         if let Some(sidecar) = &sidecar {
@@ -145,7 +162,7 @@ impl Sealer {
     /// tells what it is.
     ///
     /// # Errors
-    /// [`Error::Credentials`].
+    /// [`Error::Credentials`], [`Error::TimeStampLost`].
     pub fn seal_jpeg(
         &self,
         rgb: &Rgb8,
@@ -158,7 +175,7 @@ impl Sealer {
             picture::to_jpeg(rgb, quality).map_err(|e| Error::credentials("written", name, e))?;
         let mut ready = self.ready(name, statement, &Extras::default())?;
         guarded(|| {
-            let signer = self.identity.signer()?;
+            let signer = self.identity.signer(self.stamps.as_ref())?;
             let mut output = Cursor::new(Vec::new());
             let mut input = Cursor::new(jpeg);
             ready
@@ -166,7 +183,20 @@ impl Sealer {
                 .sign(&*signer, "image/jpeg", &mut input, &mut output)?;
             Ok(output.into_inner())
         })
-        .map_err(|e| Error::credentials("written", name, e))
+        .map_err(|e| self.unsigned(name, e))
+    }
+
+    /// Why `target` was not signed: the authority's doing, or the library's.
+    fn unsigned(&self, target: &Path, refusal: impl std::fmt::Display) -> Error {
+        let lost = |stamps: &Arc<Stamps>| {
+            Some(Error::TimeStampLost {
+                path: target.into(),
+                address: stamps.address().to_owned(),
+                reason: stamps.trouble()?,
+            })
+        };
+        let lost = self.stamps.as_ref().and_then(lost);
+        lost.unwrap_or_else(|| Error::credentials("written", target, refusal))
     }
 
     fn ready(

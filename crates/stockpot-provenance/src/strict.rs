@@ -23,8 +23,11 @@ const ISO_HEAD: &[u8; 21] = b"\0\0\0\0manifest\0\0\0\0\0\0\0\0\0";
 const STORE_HEAD: &[u8; 30] = b"\0\0\0\x1ejumdc2pa\0\x11\0\x10\x80\0\0\xaa\0\x38\x9b\x71\x03c2pa\0";
 /// Top-level boxes that are looked at.
 const MAX_BOXES: usize = 1 << 20;
-/// Entries of a signature's open part; ours has one or two.
+/// Entries of a signature's open part; ours has one to three.
 const MAX_ENTRIES: u64 = 4;
+/// What stands before the bytes of a time stamp, and no other word: `{"tstTokens": [{"val": …}]}`
+/// (C2PA, "Time-stamps", `sigTst2`).
+const STAMP_HEAD: &[u8; 17] = b"\xa1\x69tstTokens\x81\xa1\x63val";
 
 /// Whether a picture's carrier is as stockpot writes it: put in again, the credentials give the same
 /// bytes.
@@ -32,10 +35,21 @@ pub(crate) fn picture_is_plain(mime: &str, bytes: &[u8], credentials: &[u8]) -> 
     Ok(save_jumbf_to_memory(mime, bytes, credentials)? == bytes)
 }
 
-/// Whether the credentials that speak for the file, the last in the store, have a signature without
-/// anything beside it. (JUMBF, ISO 19566-5: boxes of length, name and content; the first box of a
+/// A signature with what stands beside it that nobody signs: padding, and perhaps a time stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Beside<'a> {
+    /// What the signature says of itself and signs.
+    pub(crate) protected: &'a [u8],
+    /// The signature.
+    pub(crate) signature: &'a [u8],
+    /// The time stamp, which its authority signed.
+    pub(crate) stamp: Option<&'a [u8]>,
+}
+
+/// What stands beside the signature of the credentials that speak for the file, the last in the
+/// store; `None` if that is not as stockpot writes it. (JUMBF, ISO 19566-5: boxes of length, name and content; the first box of a
 /// superbox describes it.)
-pub(crate) fn store_is_plain(store: &[u8]) -> bool {
+pub(crate) fn beside_signature(store: &[u8]) -> Option<Beside<'_>> {
     let signature = || {
         let (_, content, rest) = jumbf_box(store)?;
         if !content.starts_with(STORE_HEAD) {
@@ -47,7 +61,7 @@ pub(crate) fn store_is_plain(store: &[u8]) -> bool {
         let (name, cose, more) = jumbf_box(behind)?;
         (name == b"cbor" && rest.is_empty() && more.is_empty()).then_some(cose)
     };
-    signature().is_some_and(signature_is_plain)
+    beside(signature()?)
 }
 
 /// Name and content of the first box, and what follows it.
@@ -108,22 +122,25 @@ pub(crate) fn iso_is_plain(file: &mut (impl Read + Seek)) -> std::io::Result<boo
     Ok(found == 1)
 }
 
-/// Whether a signature (COSE, RFC 9052: a list of four with the tag 18) has nothing but noughts in
-/// the part that is not signed.
-fn signature_is_plain(cose: &[u8]) -> bool {
-    plain(cose).is_some_and(|rest| rest.is_empty())
-}
-
-fn plain(cose: &[u8]) -> Option<&[u8]> {
+/// What a signature (COSE, RFC 9052: a list of four with the tag 18) has in the part that is not
+/// signed: noughts, and at most one time stamp.
+fn beside(cose: &[u8]) -> Option<Beside<'_>> {
     let rest = cose.strip_prefix(&[0xd2]).unwrap_or(cose);
     let rest = rest.strip_prefix(&[0x84])?;
-    let (_, rest) = text_or_bytes(rest, BYTES)?;
+    let (protected, rest) = text_or_bytes(rest, BYTES)?;
     let (kind, entries, mut rest) = head(rest)?;
     if kind != MAP || entries > MAX_ENTRIES {
         return None;
     }
+    let mut stamp = None;
     for _ in 0..entries {
         let (name, behind) = text_or_bytes(rest, TEXT)?;
+        if name == b"sigTst2" && stamp.is_none() {
+            let (token, behind) = text_or_bytes(behind.strip_prefix(STAMP_HEAD)?, BYTES)?;
+            stamp = Some(token);
+            rest = behind;
+            continue;
+        }
         let (padding, behind) = text_or_bytes(behind, BYTES)?;
         if !matches!(name, b"pad" | b"pad2") || padding.iter().any(|byte| *byte != 0) {
             return None;
@@ -132,7 +149,12 @@ fn plain(cose: &[u8]) -> Option<&[u8]> {
     }
     // The payload is elsewhere.
     let rest = rest.strip_prefix(&[0xf6])?;
-    text_or_bytes(rest, BYTES).map(|(_, rest)| rest)
+    let (signature, rest) = text_or_bytes(rest, BYTES)?;
+    rest.is_empty().then_some(Beside {
+        protected,
+        signature,
+        stamp,
+    })
 }
 
 /// Major types of CBOR (RFC 8949, section 3.1).
@@ -170,20 +192,46 @@ mod tests {
         [&[0xd2, 0x84, 0x42, 1, 2], open, &[0xf6, 0x41, 9]].concat()
     }
 
+    const PLAIN: Beside<'_> = Beside {
+        protected: &[1, 2],
+        signature: &[9],
+        stamp: None,
+    };
+
     #[test]
     fn only_noughts_may_stand_in_the_open_part() {
         let pad = |bytes: &[u8]| [b"\xa1\x63pad\x44", bytes].concat();
-        assert!(signature_is_plain(&cose(&pad(&[0; 4]))));
-        assert!(signature_is_plain(&cose(b"\xa0")));
-        assert!(!signature_is_plain(&cose(&pad(&[0, 0, 1, 0]))));
-        assert!(!signature_is_plain(&cose(b"\xa1\x63qad\x41\0")));
-        assert!(!signature_is_plain(&cose(b"\xa9")));
+        assert_eq!(beside(&cose(&pad(&[0; 4]))), Some(PLAIN));
+        assert_eq!(beside(&cose(b"\xa0")), Some(PLAIN));
+        assert_eq!(beside(&cose(&pad(&[0, 0, 1, 0]))), None);
+        assert_eq!(beside(&cose(b"\xa1\x63qad\x41\0")), None);
+        assert_eq!(beside(&cose(b"\xa9")), None);
         let mut long = cose(b"\xa0");
         long.push(0);
-        assert!(!signature_is_plain(&long));
+        assert_eq!(beside(&long), None);
         let whole = cose(&pad(&[0; 4]));
-        assert!((0..whole.len()).all(|cut| !signature_is_plain(&whole[..cut])));
-        assert!(!signature_is_plain(b"\xd2\x84\x5a\xff\xff\xff\xff"));
+        assert!((0..whole.len()).all(|cut| beside(&whole[..cut]).is_none()));
+        assert_eq!(beside(b"\xd2\x84\x5a\xff\xff\xff\xff"), None);
+    }
+
+    #[test]
+    fn one_time_stamp_may_stand_in_the_open_part() {
+        let stamp = [b"\x67sigTst2", &STAMP_HEAD[..], b"\x43abc"].concat();
+        let once = cose(&[b"\xa2", &stamp[..], b"\x63pad\x42\0\0"].concat());
+        let stamped = Beside {
+            stamp: Some(b"abc"),
+            ..PLAIN
+        };
+        assert_eq!(beside(&once), Some(stamped));
+        assert!((0..once.len()).all(|cut| beside(&once[..cut]).is_none()));
+        let twice = cose(&[b"\xa2", &stamp[..], &stamp].concat());
+        assert_eq!(beside(&twice), None);
+        for at in 1..stamp.len() - 3 {
+            let mut other = stamp.clone();
+            other[at] ^= 1;
+            let other = cose(&[b"\xa1", &other[..]].concat());
+            assert_eq!(beside(&other), None, "{at}");
+        }
     }
 
     #[test]
@@ -196,7 +244,7 @@ mod tests {
             b"\0\0\0\x10jumb\0\0\0\x08jumb",
             b"\0\0\0\x10jumb\0\0\0\x00jumb",
         ] {
-            assert!(!store_is_plain(store), "{store:?}");
+            assert_eq!(beside_signature(store), None, "{store:?}");
         }
     }
 

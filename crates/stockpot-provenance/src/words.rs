@@ -22,6 +22,8 @@ pub(crate) const INVALID: &str = "stockpot.invalid";
 pub(crate) const GAPS_MISMATCH: &str = "stockpot.gaps.mismatch";
 /// The bytes around the credentials are not as they were.
 pub(crate) const FRAME_MISMATCH: &str = "stockpot.frame.mismatch";
+/// A time stamp lies beside the signature and does not fit it.
+pub(crate) const TIME_MISMATCH: &str = "stockpot.time.mismatch";
 
 /// A code, what kind of fault it is, and the sentence.
 type Row = (&'static str, FaultKind, &'static str);
@@ -166,6 +168,11 @@ const WORDS: &[Row] = &[
         c2pa_code::SIGNING_CREDENTIAL_INVALID,
         CertificateUnfit,
         "The certificate is not one that may sign credentials.",
+    ),
+    (
+        TIME_MISMATCH,
+        TimeStamp,
+        "The time stamp was changed after it was signed, or was made for another file.",
     ),
     (
         c2pa_code::TIMESTAMP_MISMATCH,

@@ -7,6 +7,8 @@ use clap::Args;
 use stockpot_jobs::labelling::{self, Wording};
 use stockpot_jobs::swap::Openness;
 
+use crate::environment;
+
 /// What is shown on request.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Disclosure")]
@@ -31,6 +33,10 @@ pub(crate) struct OpennessArgs {
     /// parameters of every frame; the credentials say so
     #[arg(long, value_name = "DIR", conflicts_with = "preview")]
     sealed_research: Option<PathBuf>,
+    /// Have the time of the signature attested by the service at this address (RFC 3161), which is
+    /// sent a hash; or `none` [default: none, nobody is asked]
+    #[arg(long, value_name = "URL|none", env = environment::TIME_STAMP)]
+    time_stamp: Option<String>,
 }
 
 /// For how long a label is shown.
@@ -72,6 +78,10 @@ impl OpennessArgs {
             }),
             disclosure: self.disclosure,
             research: self.sealed_research,
+            // An empty variable is how shells say that there is none.
+            time_stamp: self
+                .time_stamp
+                .filter(|address| !matches!(address.as_str(), "none" | "")),
         }
     }
 }

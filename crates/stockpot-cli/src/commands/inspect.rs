@@ -108,10 +108,7 @@ fn file(out: &mut String, report: &Report) {
             Known::Unknown => "not known here: the name is only what they call themselves",
         };
         pair("signed by", &format!("{name} ({known})"));
-        pair(
-            "time",
-            signer.time.as_deref().unwrap_or("not attested by anybody"),
-        );
+        pair("time", &inspect::time_told(signer));
     }
     if let Some(software) = &credentials.software {
         pair("made with", software);

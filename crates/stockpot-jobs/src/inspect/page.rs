@@ -12,7 +12,7 @@ use stockpot_core::picture::write_whole;
 use stockpot_core::{Affine, Frame, Rgb8, Size, warp};
 use stockpot_provenance::{FaceStretch, Origin, SealId, Statement, Verdict};
 
-use super::{Fault, Found, Known, Report, SwapNote};
+use super::{Fault, Found, Known, Report, Signer, SwapNote};
 use crate::context::Context;
 use crate::disclosure::STYLE;
 use crate::error::{JobError, io};
@@ -167,10 +167,7 @@ fn verdict(found: &Found) -> String {
         };
         let name = signer.name.as_deref().unwrap_or("nobody named");
         row("Signed by", &format!("{name} ({known})"));
-        row(
-            "Time",
-            signer.time.as_deref().unwrap_or("not attested by anybody"),
-        );
+        row("Time", &time_told(signer));
     }
     if let Some(software) = &credentials.software {
         row("Made with", software);
@@ -326,6 +323,23 @@ fn swaps(note: &SwapNote, frames: Option<u64>) -> String {
     }
     out.push_str("</section>\n");
     out
+}
+
+/// When it was signed, and by whose word.
+pub fn time_told(signer: &Signer) -> String {
+    let Some(time) = &signer.time else {
+        return "not attested by anybody".into();
+    };
+    let by = signer.time_by.as_ref();
+    let name = by.and_then(|by| by.name.as_deref());
+    let known = match by.map(|by| by.known) {
+        Some(Known::Own | Known::Listed) => "is trusted here",
+        Some(Known::Unknown) | None => "is not known here: anybody can attest any time",
+    };
+    format!(
+        "{time}, by {}, who {known}",
+        name.unwrap_or("somebody without a name")
+    )
 }
 
 /// Where a face was drawn over time: a strip, and the first stretches as a table.

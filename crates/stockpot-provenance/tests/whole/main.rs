@@ -5,7 +5,9 @@
     reason = "helpers of tests are tests too, clippy only knows functions marked as such"
 )]
 
+mod authority;
 mod damage;
 mod formats;
 mod identities;
+mod times;
 mod tools;

@@ -34,6 +34,11 @@ impl Room {
         self.folder.path().join("out").join(name)
     }
 
+    /// The folder of the identity.
+    pub(crate) fn identity(&self) -> PathBuf {
+        self.folder.path().join("identity")
+    }
+
     /// The names in the folder of outputs.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path().join("out")).unwrap();
