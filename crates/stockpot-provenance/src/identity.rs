@@ -10,14 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use c2pa::Signer;
+use c2pa::jumbf_io::load_jumbf_from_stream;
 use stockpot_core::{Image, Size, picture};
 
+use crate::attest;
 use crate::certificate;
 use crate::error::{Error, Result};
 use crate::guard::guarded;
 use crate::manifest;
 use crate::stamp::Stamps;
 use crate::statement::{Origin, SealId, SourceType, Statement};
+use crate::strict::beside_signature;
 
 const OWN: &str = "own";
 const TRUSTED: &str = "trusted";
@@ -177,15 +180,16 @@ impl Identity {
             others: String::new(),
         };
         guarded(|| {
+            let store = load_jumbf_from_stream("image/png", &mut std::io::Cursor::new(&sealed))?;
             let reader = c2pa::Reader::from_context(anchors.context()?);
-            let reader = reader.with_stream("image/png", std::io::Cursor::new(sealed))?;
+            let reader = reader.with_stream("image/png", std::io::Cursor::new(&sealed))?;
             let failed = reader.validation_status().unwrap_or_default();
             let failed: Vec<&str> = failed.iter().map(|s| s.code()).collect();
             let invalid = reader.validation_state() == c2pa::ValidationState::Invalid;
-            let signed = reader.active_manifest().and_then(|m| m.signature_info());
+            let beside = beside_signature(&store);
             Ok(Pixel {
                 failed: invalid.then(|| failed.join(", ")),
-                stamped: signed.is_some_and(|s| s.time.is_some()),
+                stamped: beside.is_some_and(|b| attest::read(&b, &anchors).is_some()),
             })
         })
         .map_err(|e| e.to_string())

@@ -140,8 +140,10 @@ fn answer(stamper: &Stamper, mut caller: TcpStream, manner: Manner) -> std::io::
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{length}Connection: close\r\n\r\n"
     )?;
     caller.write_all(&reply)?;
-    while manner == Manner::Endless {
-        caller.write_all(&[0; 4096])?;
+    if manner == Manner::Endless {
+        loop {
+            caller.write_all(&[0; 4096])?;
+        }
     }
     Ok(())
 }
