@@ -380,6 +380,51 @@ fn without_a_key_nothing_is_written() {
 }
 
 #[test]
+fn without_its_authority_a_stamped_swap_is_not_begun() {
+    let Some((stock, _)) = Stock::trained() else {
+        return;
+    };
+    fs::create_dir(stock.path("out")).unwrap();
+    // A port that was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/tsr", listener.local_addr().unwrap());
+    drop(listener);
+    let swap = "swap a.mp4 --to d -o out/x.mp4 --frames 0-1 --time-stamp";
+    let said = stock.fails(
+        &format!("{swap} {address}"),
+        1,
+        &[
+            "no time stamp",
+            &address,
+            "not reached",
+            "--time-stamp none",
+        ],
+    );
+    assert!(!said.contains("out/x.mp4"), "{said}");
+    stock.fails(
+        &format!("{swap} ftp://a.example/"),
+        2,
+        &["ftp://", "https://"],
+    );
+    // One for each of many pictures is too much to ask of anybody.
+    fs::create_dir(stock.path("many")).unwrap();
+    stock.ffmpeg("-i a.mp4 -frames:v 1 many/0.png");
+    for n in 1..101 {
+        let name = format!("many/{n}.png");
+        fs::copy(stock.path("many/0.png"), stock.path(&name)).unwrap();
+    }
+    stock.fails(
+        &format!("swap many --to d -o out/many --time-stamp {address}"),
+        2,
+        &["101 pictures", "--frames"],
+    );
+    assert!(stock.list("out").is_empty(), "{:?}", stock.list("out"));
+    stock.ok(&format!("{swap} none"));
+    let told = stock.run("inspect out/x.mp4 --quiet");
+    assert!(told.out.contains("not attested by anybody"), "{}", told.out);
+}
+
+#[test]
 fn the_demo_says_what_is_rendered_and_what_is_swapped() {
     let Some(stock) = Stock::empty() else { return };
     if !stock.has_heads() {
