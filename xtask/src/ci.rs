@@ -8,7 +8,7 @@ use crate::{cargo, deps, tidy};
 
 /// Name and cargo arguments of each step. The build step is apart from the test step so that the
 /// face models can be installed by the freshly built program before the tests that want them.
-const STEPS: [(&str, &[&str]); 5] = [
+const STEPS: [(&str, &[&str]); 7] = [
     ("formatting", &["fmt", "--all", "--check"]),
     (
         "lints",
@@ -40,6 +40,29 @@ const STEPS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("tests", &["test", "--workspace", "--locked"]),
+    // What a card would run, on the CPU: `docs/decisions/0015-cards-through-burn.md`.
+    (
+        "lints of the device crate",
+        &[
+            "clippy",
+            "--package=stockpot-device",
+            "--all-targets",
+            "--features=flex",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ),
+    (
+        "tests of the device crate",
+        &[
+            "test",
+            "--package=stockpot-device",
+            "--features=flex",
+            "--locked",
+        ],
+    ),
 ];
 
 /// Runs everything, stopping at the first step that fails.

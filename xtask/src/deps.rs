@@ -11,7 +11,7 @@ use crate::{cargo, output_of};
 
 /// Our crates, each with those of ours that it may use. A new crate needs a row here and a reason
 /// in `ARCHITECTURE.md`.
-const OURS: [(&str, &[&str]); 16] = [
+const OURS: [(&str, &[&str]); 17] = [
     ("stockpot-core", &[]),
     ("stockpot-media", &["stockpot-core"]),
     ("stockpot-kernels", &["stockpot-core"]),
@@ -22,6 +22,7 @@ const OURS: [(&str, &[&str]); 16] = [
         "stockpot-train",
         &["stockpot-core", "stockpot-kernels", "stockpot-model"],
     ),
+    ("stockpot-device", &["stockpot-model", "stockpot-train"]),
     ("stockpot-library", &["stockpot-core"]),
     ("stockpot-convert", &["stockpot-core"]),
     ("stockpot-mark", &["stockpot-core"]),
@@ -37,6 +38,7 @@ const OURS: [(&str, &[&str]); 16] = [
             "stockpot-faceset",
             "stockpot-model",
             "stockpot-train",
+            "stockpot-device",
             "stockpot-library",
             "stockpot-convert",
             "stockpot-provenance",
@@ -72,7 +74,8 @@ const OURS: [(&str, &[&str]); 16] = [
 const GENERAL: [&str; 5] = ["rayon", "serde", "serde_json", "tempfile", "thiserror"];
 
 /// Every other outside dependency with the crates that are its home.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 20] = [
+    ("burn-tensor", &["stockpot-device"]),
     ("blake3", &["stockpot-library", "stockpot-train"]),
     ("c2pa", &["stockpot-provenance"]),
     ("clap", &["stockpot-cli"]),

@@ -247,6 +247,10 @@ pub(crate) struct TrainArgs {
     /// auto, or what the resumed run has]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) precision: Option<PrecisionName>,
+    /// Where steps are made: `cpu`, a card such as `vulkan`, `cuda:1`, `metal` or `wgpu` (in builds
+    /// that have them), or `auto`, a card if there is one
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(crate) device: String,
     /// Where to start
     #[arg(long, value_enum, default_value_t = Start::Library, conflicts_with = "resume")]
     pub(crate) from: Start,

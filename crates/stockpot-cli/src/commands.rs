@@ -199,6 +199,7 @@ fn train(session: &Session<'_>, args: TrainArgs) -> Result<ExitCode, Failure> {
         },
         batch_auto: args.batch == Some(BatchSize::Auto),
         precision: args.precision.map(Into::into),
+        device: args.device.parse()?,
         form: args.person.into(),
         from_scratch: args.from == Start::Scratch,
         accept_faces: args.accept_faces,

@@ -17,6 +17,9 @@ pub struct Reply {
     pub threads: usize,
     /// Instruction set of the training kernels.
     pub instructions: &'static str,
+    /// Devices beside the CPU that this build can train on, each with the word for `--device` and its
+    /// name; none in a build without a feature for them.
+    pub devices: Vec<String>,
     /// Memory in all, in bytes, where the system tells.
     pub memory_bytes: Option<u64>,
     /// Memory that is free, in bytes, where the system tells.
@@ -49,10 +52,19 @@ pub fn run(ctx: &Context) -> Reply {
         stockpot: env!("CARGO_PKG_VERSION").into(),
         threads: rayon::current_num_threads(),
         instructions: Isa::best().name(),
+        devices: stockpot_device::found().iter().map(described).collect(),
         memory_bytes: memory.map(|m| m.total),
         free_memory_bytes: memory.map(|m| m.free),
         models_dir: ctx.models_dir.clone(),
         models_missing: missing,
         advice,
     }
+}
+
+fn described(device: &stockpot_device::Found) -> String {
+    let software = match device.is_card {
+        true => "",
+        false => ", in software: slower than `--device cpu`",
+    };
+    format!("{}: {}{software}", device.choice, device.name)
 }

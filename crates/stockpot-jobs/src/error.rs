@@ -114,6 +114,7 @@ from_engine!(stockpot_model, usage: [UnknownFamily], cancelled: []);
 from_engine!(stockpot_convert, usage: [Setting, LabelSign, LabelRoom], cancelled: []);
 from_engine!(stockpot_mark, usage: [], cancelled: []);
 from_engine!(stockpot_provenance, usage: [BadCertificate, CannotHold, SidecarTaken, BadTimeAuthority], cancelled: []);
+from_engine!(stockpot_device, usage: [Unknown, NotBuilt, Missing], cancelled: []);
 from_engine!(stockpot_train, usage: [UnknownSetting, BadSetting], cancelled: [Cancelled]);
 
 impl From<stockpot_core::picture::PictureError> for JobError {

@@ -8,6 +8,7 @@
 
 pub(crate) mod commit;
 mod data;
+mod device;
 mod feed;
 mod freeze;
 mod identity;
@@ -43,6 +44,7 @@ use crate::decoder;
 use crate::error::JobError;
 use crate::grow::{Growth, keep};
 use crate::space;
+pub use device::Device;
 pub use likeness::Likeness;
 pub use lite::Form;
 pub use reuse::Other;
@@ -72,6 +74,8 @@ pub struct Settings {
     pub batch_auto: bool,
     /// Number format of the products. Default: `auto`, or what the resumed run has.
     pub precision: Option<Precision>,
+    /// Where steps are made.
+    pub device: Device,
     /// How much of their decoders is the persons' own.
     pub form: Form,
     /// Fresh weights instead of the library's.
@@ -386,6 +390,11 @@ pub(crate) fn begin(
     };
     let data = data::Data::open(ctx, library, &faces)?;
     refuse_endless(&train, &data)?;
+    let nature = device::Nature {
+        lite: !start.lite.is_empty(),
+        grows: growth.is_some(),
+    };
+    let device = device::choose(ctx, settings, &nature, &network, &mut train)?;
     if settings.batch_auto {
         let weights = size::Weights {
             network: &network,
@@ -434,6 +443,9 @@ pub(crate) fn begin(
     })?;
     if let Some(growth) = growth {
         trainer.keep_near(growth.distillation())?;
+    }
+    if let Some(device) = device {
+        trainer.run_on(device)?;
     }
     Ok(Begun {
         file,
@@ -520,10 +532,16 @@ pub(crate) fn resume(
         ctx.warn(format!("A checkpoint is damaged and passed over: {broken}"));
     }
     let mut checkpoint = found.checkpoint;
-    let (train, changes) = settings::of_resumed_run(&checkpoint.meta.settings, settings)?;
+    let (mut train, changes) = settings::of_resumed_run(&checkpoint.meta.settings, settings)?;
     for change in changes {
         ctx.info(format!("Goes on with {change}"));
     }
+    let network = Network::new(file.family);
+    let nature = device::Nature {
+        lite: !checkpoint.meta.lite.is_empty(),
+        grows: growth.is_some(),
+    };
+    let device = device::choose(ctx, settings, &nature, &network, &mut train)?;
     checkpoint.meta.settings = train;
     let faces = data::Faces {
         persons: &file.persons,
@@ -535,7 +553,6 @@ pub(crate) fn resume(
         seed: checkpoint.meta.settings.seed,
     };
     let data = data::Data::open(ctx, library, &faces)?;
-    let network = Network::new(file.family);
     let train = &checkpoint.meta.settings;
     refuse_endless(train, &data)?;
     make_room(ctx, library, &network, train, &data, file.persons.len())?;
@@ -548,6 +565,9 @@ pub(crate) fn resume(
     let mut trainer = Trainer::resume_on(&network, checkpoint, &bases)?;
     if let Some(growth) = growth {
         trainer.keep_near(growth.distillation())?;
+    }
+    if let Some(device) = device {
+        trainer.run_on(device)?;
     }
     Ok(Begun {
         file,

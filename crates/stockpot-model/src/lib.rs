@@ -41,4 +41,5 @@ pub use passport::Passport;
 pub use plan::Plan;
 pub use stitch::{AffineMap, Codes, Fit, Halves, agreement, fold_stitch};
 pub use stock_file::Stock;
+pub use stockpot_kernels::Activation;
 pub use trunk::Trunk;

@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         batch.faces.clone_from(&ready[(number % AHEAD) as usize]);
         trainer.step(&batch, &clock)?;
         if number % SNAPSHOT_EVERY == 1 || number + 1 == steps {
-            trainer.snapshot();
+            trainer.snapshot()?;
         }
         if number == steps / 2 {
             let names: Vec<PersonName> = trainer.persons().cloned().collect();

@@ -118,9 +118,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     part("backward", &|s| s.backward);
     part("update", &|s| s.update);
     let begun = clock();
-    trainer.snapshot();
+    trainer.snapshot()?;
     let again = clock();
-    let state = trainer.snapshot();
+    let state = trainer.snapshot()?;
     println!(
         "snapshot: first {:.3} s, then {:.3} s",
         again - begun,

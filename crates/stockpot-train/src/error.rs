@@ -142,6 +142,22 @@ pub enum Error {
         "This processor does not multiply bf16 by itself (that takes AVX-512 BF16), and emulating it would be many times slower than f32"
     )]
     NoBf16,
+    /// A training that cannot be made on a device.
+    #[error("This training {what}, which steps on {device} cannot do")]
+    NotOnDevice {
+        /// What stands in the way.
+        what: &'static str,
+        /// Which device.
+        device: String,
+    },
+    /// The device failed: gone, out of memory, or its driver did.
+    #[error("Training on {device} failed")]
+    Device {
+        /// Which one.
+        device: String,
+        /// What its library says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Somebody asked to stop before there was anything to save.
     #[error("Stopped on request")]
     Cancelled,
@@ -213,6 +229,10 @@ impl Error {
             Self::NoBf16 => Some(
                 "use `--precision f32`; with `--resume` a run that was begun in bf16 goes on in f32".into(),
             ),
+            Self::NotOnDevice { .. } => Some("use `--device cpu`".into()),
+            Self::Device { .. } => {
+                Some("`--resume` goes on from the last checkpoint; with `--device cpu` without the device, or with a smaller `--batch` if its memory was short".into())
+            }
             Self::NewerCheckpoint { .. } => Some("install the newer stockpot that wrote it".into()),
             Self::BrokenCheckpoint { .. } => {
                 Some("resume from the one before it: `latest_good` does so by itself".into())

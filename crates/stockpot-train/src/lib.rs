@@ -31,6 +31,6 @@ pub use meter::{Advice, FeedWork};
 pub use run::{Feed, Preview, RunIo, RunOutcome, StoppedBy, run};
 pub use settings::TrainSettings;
 pub use trainer::{
-    Clock, Distillation, Evaluation, KEPT_CODES_BYTES, LiteMark, LitePerson, LitePersons,
-    StepReport, TrainSpec, Trainer,
+    Accelerator, Clock, Distillation, Evaluation, KEPT_CODES_BYTES, LiteMark, LitePerson,
+    LitePersons, StepNumbers, StepOrder, StepReport, TrainSpec, Trainer,
 };

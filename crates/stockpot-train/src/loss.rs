@@ -29,12 +29,13 @@ use stockpot_kernels::vectorise;
 
 use crate::error::Error;
 use crate::ssim::{self, Level, Part, Window};
+pub use crate::ssim::{STABILISERS, TAPS, window_taps};
 
 /// Exponents of the five scales, finest first (Wang, Simoncelli and Bovik 2003, section 3.2).
 pub const WANG_SCALES: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
 /// Predictions of the mask are kept this far from 0 and 1 inside the logarithms: the smallest
 /// round number that `1 − x` still shows in 32 bits.
-const MASK_MARGIN: f32 = 1e-6;
+pub const MASK_MARGIN: f32 = 1e-6;
 
 /// How much each scale of MS-SSIM counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,22 @@ pub struct LossWeights {
     pub background: f32,
     /// Weight of the mask loss, 0 or more.
     pub mask: f32,
+}
+
+impl LossWeights {
+    /// The side of every scale of MS-SSIM and what it counts, finest first; the shares sum to one.
+    pub fn scales_of(&self, side: usize) -> Vec<(usize, f64)> {
+        let sides: Vec<usize> = scale_sides(side).collect();
+        let shares = scale_shares(self.scales, sides.len());
+        sides.into_iter().zip(shares).collect()
+    }
+}
+
+/// The sides of the scales: each half of the one before, as long as the window fits.
+fn scale_sides(side: usize) -> impl Iterator<Item = usize> {
+    let sides = std::iter::successors(Some(side), |s| Some(s / 2));
+    let fitting = sides.take_while(|s| *s >= ssim::TAPS);
+    fitting.take(WANG_SCALES.len())
 }
 
 /// A batch of predictions and what they should have been.
@@ -123,11 +140,7 @@ impl LossScratch {
                 least: ssim::TAPS,
             });
         }
-        let levels = || {
-            let sides = std::iter::successors(Some(side), |s| Some(s / 2));
-            let fitting = sides.take_while(|s| *s >= ssim::TAPS);
-            fitting.take(WANG_SCALES.len()).map(Level::new).collect()
-        };
+        let levels = || scale_sides(side).map(Level::new).collect();
         Ok(Self {
             window: Window::gaussian(),
             side,

@@ -65,17 +65,20 @@ impl LearningRate {
 /// One step's numbers of Adam (Kingma and Ba 2015), ready for the loop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    beta1: f32,
-    beta2: f32,
-    epsilon: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Keeps the division finite.
+    pub epsilon: f32,
     /// Learning rate with the first moment's bias correction.
-    rate: f32,
+    pub rate: f32,
     /// 1 / (second moment's bias correction).
-    second_factor: f32,
+    pub second_factor: f32,
     /// Factor on every gradient (clipping).
-    gradient_factor: f32,
+    pub gradient_factor: f32,
     /// Weight of the newest value in the running mean.
-    ema_new: f32,
+    pub ema_new: f32,
 }
 
 /// What [`AdamStep::new`] is made from.

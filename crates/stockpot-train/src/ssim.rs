@@ -13,13 +13,21 @@
 use stockpot_kernels::vectorise;
 
 /// Width of the window in pixels.
-pub(crate) const TAPS: usize = 11;
+pub const TAPS: usize = 11;
 /// Standard deviation of the window in pixels.
 pub(crate) const SIGMA: f64 = 1.5;
 /// Stabilises the comparison of means.
 pub(crate) const C1: f32 = 0.01 * 0.01;
 /// Stabilises the comparison of variances.
 pub(crate) const C2: f32 = 0.03 * 0.03;
+/// What stabilises the comparison of means and that of variances.
+pub const STABILISERS: [f32; 2] = [C1, C2];
+
+/// The window's [`TAPS`] weights; they sum to one.
+pub fn window_taps() -> [f32; TAPS] {
+    let Window(half) = Window::gaussian();
+    std::array::from_fn(|k| half[k.min(TAPS - 1 - k)])
+}
 
 /// Pixels lost at each border.
 const REACH: usize = TAPS / 2;

@@ -1,4 +1,5 @@
-//! One training step of one encoder and any number of persons' decoders, on the CPU.
+//! One training step of one encoder and any number of persons' decoders, on the CPU or handed to a
+//! device.
 //!
 //! Knows the networks' graphs and plain batches; knows nothing of files, reports or the clock on
 //! the wall (a [`Clock`] is handed in). Start with [`Trainer::step`].
@@ -24,11 +25,13 @@ use crate::state::{Position, TrainState};
 
 mod checks;
 mod distil;
+mod elsewhere;
 mod lite;
 mod measure;
 
 use checks::{check_state, held, names_of};
 pub use distil::Distillation;
+pub use elsewhere::{Accelerator, StepNumbers, StepOrder};
 pub use lite::{LiteMark, LitePerson, LitePersons};
 pub use measure::Evaluation;
 
@@ -102,6 +105,8 @@ pub struct Trainer {
     kept_codes: BTreeMap<u64, Box<[f32]>>,
     output_gradient: Vec<f32>,
     scratch: LossScratch,
+    /// Where steps are made, if not here.
+    elsewhere: Option<elsewhere::Elsewhere>,
 }
 
 /// Both halves as data.
@@ -269,6 +274,7 @@ impl Trainer {
             kept_codes: BTreeMap::new(),
             output_gradient: vec![0.0; batch * side * side * channels],
             scratch: LossScratch::new(side, lanes)?,
+            elsewhere: None,
             meta,
             graphs,
             state,
@@ -282,7 +288,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Shape`] if the batch does not fit; [`Error::NotFinite`] at the third incident
-    /// since the last snapshot.
+    /// since the last snapshot; [`Error::Device`] if steps are made on a device and it fails.
     pub fn step(&mut self, batch: &Batch, clock: Clock<'_>) -> Result<StepReport, Error> {
         self.check_batch(batch)?;
         self.check_distillation()?;
@@ -297,12 +303,19 @@ impl Trainer {
             secs: Shares::default(),
             incident: None,
         };
-        let culprit = self.learn(batch, &mut report, &mut timer)?;
-        if culprit.is_none() {
+        let here = self.elsewhere.is_none();
+        let culprit = if here {
+            self.learn(batch, &mut report, &mut timer)?
+        } else {
+            self.step_elsewhere(batch, &mut report, &mut timer)?
+        };
+        if here && culprit.is_none() {
             report.gradient_norm = self.gradient_norm();
         }
         if report.gradient_norm.is_finite() {
-            self.update(&report);
+            if here {
+                self.update(&report);
+            }
             self.state.position.step += 1;
             self.state.position.batch += 1;
         } else {
@@ -315,13 +328,17 @@ impl Trainer {
 
     /// Copies the state to memory: what incidents go back to and what is saved. One copy is kept; only
     /// while somebody still holds it, to write it, there is another one.
-    pub fn snapshot(&mut self) -> Arc<TrainState> {
+    ///
+    /// # Errors
+    /// [`Error::Device`] if what a device has learned cannot be brought down.
+    pub fn snapshot(&mut self) -> Result<Arc<TrainState>, Error> {
+        self.settle()?;
         self.state.position.guard.in_a_row = 0;
         match Arc::get_mut(&mut self.last_good) {
             Some(free) => free.clone_from(&self.state),
             None => self.last_good = Arc::new(self.state.clone()),
         }
-        self.last_good.clone()
+        Ok(self.last_good.clone())
     }
 
     /// Puts a state back.
@@ -340,13 +357,14 @@ impl Trainer {
             });
         }
         self.state.clone_from(state);
-        self.encoder_is_loaded = false;
+        self.replaced();
         self.kept_codes.clear();
-        self.snapshot();
+        self.snapshot()?;
         Ok(())
     }
 
-    /// Weights and counters as they are.
+    /// Weights and counters as they are; of a training on a device, the weights of the last
+    /// [`Self::settle`].
     pub fn state(&self) -> &TrainState {
         &self.state
     }
@@ -382,15 +400,22 @@ impl Trainer {
     }
 
     /// The running mean of the encoder's weights: what a run commits. A frozen encoder's are
-    /// untouched to the bit.
+    /// untouched to the bit. None while a device has newer ones: [`Self::settle`] first.
     pub fn encoder(&self) -> Option<Params> {
+        if self.is_behind() {
+            return None;
+        }
         let layout = self.graphs.encoder.layout.clone();
         Params::from_data(layout, self.state.encoder.ema.clone())
     }
 
     /// The running mean of a person's weights: what a run commits. Of a lite person, the decoder
-    /// that what is kept of them folds into.
+    /// that what is kept of them folds into. None while a device has newer ones:
+    /// [`Self::settle`] first.
     pub fn decoder(&self, person: &PersonName) -> Option<Params> {
+        if self.is_behind() {
+            return None;
+        }
         if let Some((numbers, own)) = self.lite(person) {
             return own.lite.folded(&own.base, &numbers);
         }
@@ -425,6 +450,32 @@ impl Trainer {
             + self.forms.bytes()
             + eval
             + distiller
+    }
+
+    /// Whether a device has newer weights.
+    fn is_behind(&self) -> bool {
+        let elsewhere = self.elsewhere.as_ref();
+        elsewhere.is_some_and(elsewhere::Elsewhere::is_ahead)
+    }
+
+    /// Whatever was made from the state before is out of date.
+    fn replaced(&mut self) {
+        self.encoder_is_loaded = false;
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.replaced_here();
+        }
+    }
+
+    /// Lets go of the buffers of steps on the CPU.
+    fn release_plans(&mut self) {
+        let graphs = &self.graphs;
+        self.encoder = Plan::inference(graphs.encoder.clone(), 1);
+        self.decoder = Plan::inference(graphs.decoder.clone(), 1);
+        self.encoder_is_loaded = false;
+        self.encoder_gradient = Vec::new();
+        self.person_gradients = vec![Vec::new(); self.state.persons.len()];
+        self.code_gradient = Vec::new();
+        self.output_gradient = Vec::new();
     }
 
     fn frozen(&self) -> bool {
@@ -566,7 +617,7 @@ impl Trainer {
         let (mut guard, trained_secs) = (failed.guard.clone(), failed.trained_secs);
         let too_many = guard.note(incident);
         self.state.clone_from(&self.last_good);
-        self.encoder_is_loaded = false;
+        self.replaced();
         self.encoder_gradient.fill(0.0);
         self.person_gradients.iter_mut().for_each(|g| g.fill(0.0));
         let position = &mut self.state.position;

@@ -48,7 +48,7 @@ fn the_forecast_is_what_a_training_takes() {
     for (number, batch) in ready.iter_mut().enumerate().take(3) {
         batch.number = number as u64;
         trainer.step(batch, &|| 0.0).unwrap();
-        trainer.snapshot();
+        trainer.snapshot().unwrap();
     }
     for (name, faces) in names.iter().zip(&held_out) {
         trainer.evaluate(name, faces).unwrap();

@@ -219,13 +219,13 @@ impl Bench {
 
     fn looking(&mut self, step_secs: f64, rounds: usize) -> Result<Looking, JobError> {
         // The first finds fresh memory.
-        self.trainer.snapshot();
+        self.trainer.snapshot()?;
         let (mut copies, mut writes, mut cores) = (Vec::new(), Vec::new(), Vec::new());
         let folder = tempfile::tempdir()
             .map_err(|e| JobError::failed(format!("Cannot make a folder to work in: {e}")))?;
         for _ in 0..rounds {
             let begun = Instant::now();
-            let state = self.trainer.snapshot();
+            let state = self.trainer.snapshot()?;
             copies.push(begun.elapsed().as_secs_f64());
             let (begun, core) = (Instant::now(), core_secs());
             let path = folder.path().join("checkpoint");

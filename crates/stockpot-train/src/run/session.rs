@@ -358,7 +358,7 @@ impl<'a, 'b> Session<'a, 'b> {
             self.start_saving()?;
         } else if is_due(step, settings.snapshot_every) {
             self.writer.poll()?;
-            self.trainer.snapshot();
+            self.trainer.snapshot()?;
             self.meter.recent.save += self.lap();
         }
         Ok(())
@@ -367,7 +367,7 @@ impl<'a, 'b> Session<'a, 'b> {
     fn start_saving(&mut self) -> Result<(), Error> {
         // Before the copy, so that the writer's buffer is free again.
         self.writer.wait()?;
-        let state = self.trainer.snapshot();
+        let state = self.trainer.snapshot()?;
         self.saved_step = Some(state.position.step);
         self.writer.save(state)?;
         self.meter.recent.save += self.lap();

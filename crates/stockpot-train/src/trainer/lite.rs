@@ -274,7 +274,7 @@ mod tests {
         };
         let mut trainer = trainer(frozen);
         let before = trainer.state().persons[0].1.clone();
-        trainer.snapshot();
+        trainer.snapshot().unwrap();
         trainer.step(&batch(0), NO_CLOCK).unwrap();
         assert!(trainer.state().persons[0].1 == before);
         let mut poisoned = batch(1);

@@ -27,7 +27,7 @@ impl Trainer {
     /// Measures a person's held-out faces with the running mean of the weights.
     ///
     /// # Errors
-    /// [`Error::UnknownPerson`]; [`Error::Shape`].
+    /// [`Error::UnknownPerson`]; [`Error::Shape`]; [`Error::Device`].
     pub fn evaluate(
         &mut self,
         person: &PersonName,
@@ -63,17 +63,9 @@ impl Trainer {
     /// `input`: `[faces, side, side, 3]`; the result: `[faces, side, side, channels]`.
     ///
     /// # Errors
-    /// [`Error::UnknownPerson`]; [`Error::Shape`].
+    /// [`Error::UnknownPerson`]; [`Error::Shape`]; [`Error::Device`].
     pub fn draw(&mut self, person: &PersonName, input: &[f32]) -> Result<Vec<f32>, Error> {
-        let unknown = || Error::UnknownPerson {
-            person: person.clone(),
-        };
-        let index = self
-            .state
-            .persons
-            .iter()
-            .position(|(name, _)| name == person);
-        let index = index.ok_or_else(unknown)?;
+        let index = self.index_of(person)?;
         let each = self.graphs.encoder.input_shape().len();
         let out_each = self.graphs.decoder.output_shape().len();
         if !input.len().is_multiple_of(each) {
@@ -83,6 +75,9 @@ impl Trainer {
                 wanted,
                 found: input.len(),
             });
+        }
+        if let Some(drawn) = self.draw_elsewhere(index, input)? {
+            return Ok(drawn);
         }
         let batch = self.meta.settings.batch.min(DRAWN_AT_ONCE);
         let graphs = &self.graphs;

@@ -147,7 +147,7 @@ fn resume_is_exact(precision: Precision) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     let mut bytes = Vec::new();
-    let state = first.snapshot();
+    let state = first.snapshot().unwrap();
     crate::checkpoint::write(&mut bytes, first.meta(), &state).unwrap();
     std::fs::write(&path, bytes).unwrap();
     drop(first);
@@ -251,7 +251,7 @@ fn rounded_products_learn_as_well() {
 fn poison_rolls_back_and_the_run_goes_on_with_half_the_rate() {
     let mut trainer = trainer(settings());
     steps(&mut trainer, 3);
-    let good = trainer.snapshot();
+    let good = trainer.snapshot().unwrap();
     steps(&mut trainer, 2);
     let report = trainer.step(&poisoned(5, 1), &still).unwrap();
     let incident = report.incident.unwrap();
@@ -283,7 +283,7 @@ fn poison_rolls_back_and_the_run_goes_on_with_half_the_rate() {
             .all(|w| w.is_finite())
     );
     // A snapshot ends the row of incidents; without one the third ends the run.
-    trainer.snapshot();
+    trainer.snapshot().unwrap();
     assert!(trainer.step(&poisoned(7, 0), &still).is_ok());
     assert!(trainer.step(&poisoned(8, 0), &still).is_ok());
     let error = trainer.step(&poisoned(9, 0), &still).unwrap_err();
