@@ -201,7 +201,8 @@ fn mask_loss(found: Tensor<2>, wanted: Tensor<2>) -> Tensor<1> {
     ((found - wanted).square() - entropy).mean()
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use stockpot_train::loss::{Comparison, LossScratch, ScaleWeights, face_loss};
 

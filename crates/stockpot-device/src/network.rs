@@ -173,7 +173,8 @@ fn depth_to_space(x: Tensor<4>) -> Tensor<4> {
         .reshape([n, c / 4, 2 * h, 2 * w])
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use burn_tensor::{Device, TensorData};
     use stockpot_model::{GraphBuilder, Params, Plan};
