@@ -30,7 +30,7 @@ pub fn multiply_adds(rounds: usize) -> u64 {
     let factor = black_box(0.999f32);
     black_box(run(rounds, factor));
     let lanes = match Isa::best() {
-        Isa::Avx512 => WIDE,
+        Isa::Amx | Isa::Avx512 => WIDE,
         Isa::Avx2 | Isa::Neon | Isa::Portable => MEDIUM,
     };
     (2 * CHAINS * lanes) as u64 * rounds as u64
@@ -49,7 +49,7 @@ fn run(rounds: usize, factor: f32) -> f32 {
         }
         match Isa::best() {
             // SAFETY: `Isa::best` returns a set only after the processor reported its features.
-            Isa::Avx512 => return unsafe { wide(rounds, factor) },
+            Isa::Amx | Isa::Avx512 => return unsafe { wide(rounds, factor) },
             // SAFETY: as above.
             Isa::Avx2 => return unsafe { medium(rounds, factor) },
             Isa::Neon | Isa::Portable => {}

@@ -9,7 +9,7 @@
 use crate::gather::Gather;
 use crate::isa::Isa;
 use crate::micro::Cell;
-use crate::pack::{panel_width, panels_len, stored_width};
+use crate::pack::{Aligned, padded_depth, panel_width, panels_len, stored_width};
 use crate::rows::kernel_rows;
 
 /// The most columns that are folded. Eight numbers are moved at a time, so not above eight.
@@ -39,7 +39,7 @@ impl Fold {
             return None;
         }
         let lanes = match isa {
-            Isa::Avx512 | Isa::Avx2 => 16,
+            Isa::Amx | Isa::Avx512 | Isa::Avx2 => 16,
             Isa::Neon | Isa::Portable => 8,
         };
         let columns = taps * gather.out_c;
@@ -64,14 +64,21 @@ impl Fold {
     }
 
     /// The panels of the folded product.
-    pub(crate) fn panels<T: Cell>(&self, gather: &Gather, isa: Isa, unfolded: &[T]) -> Vec<T> {
-        let (depth, columns) = (self.inner.depth(), self.inner.out_c);
+    pub(crate) fn panels<T: Cell>(
+        &self,
+        gather: &Gather,
+        isa: Isa,
+        unfolded: &[T],
+    ) -> Aligned<T> {
+        let (depth, columns) = (padded_depth::<T>(self.inner.depth()), self.inner.out_c);
         let width = panel_width(isa);
-        let mut panels = vec![T::ZERO; panels_len(isa, depth, columns)];
+        let mut panels = Aligned::new();
+        panels.resize(panels_len::<T>(isa, depth, columns));
         // At most eight columns: all in the first panel of every instruction set.
         let from_width = stored_width(isa, gather.out_c);
         let taps = unfolded.chunks_exact(from_width * gather.in_c);
-        for (tap, rows) in taps.enumerate() {
+        // What follows the last tap is padding.
+        for (tap, rows) in taps.enumerate().take(gather.taps.len()) {
             let first_row = tap / self.taps * gather.in_c;
             for n in 0..gather.out_c {
                 let column = tap % self.taps * gather.out_c + n;

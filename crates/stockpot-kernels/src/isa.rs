@@ -12,6 +12,9 @@ use std::sync::OnceLock;
 /// The instruction sets we have code paths for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isa {
+    /// x86-64 with all of [`Isa::Avx512`] and matrix registers for `bf16`, AMX (Sapphire Rapids and
+    /// later), on Linux, where a process must ask for them. `f32` is the same as without.
+    Amx,
     /// x86-64 with AVX-512 F, BW, DQ and VL (Zen 4, Sapphire Rapids and later).
     Avx512,
     /// x86-64 with AVX2 and FMA (since about 2013).
@@ -40,6 +43,9 @@ impl Isa {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("fma")
             {
+                if is_x86_feature_detected!("avx512bf16") && amx::is_ours() {
+                    found.push(Self::Amx);
+                }
                 found.push(Self::Avx512);
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -54,9 +60,15 @@ impl Isa {
         found
     }
 
+    /// Whether registers are 512 bits wide.
+    pub(crate) const fn is_512(self) -> bool {
+        matches!(self, Self::Amx | Self::Avx512)
+    }
+
     /// The name used in reports.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Amx => "AVX-512 and AMX",
             Self::Avx512 => "AVX-512",
             Self::Avx2 => "AVX2+FMA",
             Self::Neon => "NEON",
@@ -71,7 +83,7 @@ pub fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         static FOUND: OnceLock<bool> = OnceLock::new();
-        *FOUND.get_or_init(|| Isa::best() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16"))
+        *FOUND.get_or_init(|| Isa::best().is_512() && is_x86_feature_detected!("avx512bf16"))
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
@@ -97,7 +109,7 @@ pub fn vectorise<R>(work: impl FnOnce() -> R) -> R {
         }
         match Isa::best() {
             // SAFETY: `Isa::best` returns a set only after the processor reported its features.
-            Isa::Avx512 => return unsafe { wide(work) },
+            Isa::Amx | Isa::Avx512 => return unsafe { wide(work) },
             // SAFETY: as above.
             Isa::Avx2 => return unsafe { medium(work) },
             // Here for other processors; nothing to enable.
@@ -105,4 +117,41 @@ pub fn vectorise<R>(work: impl FnOnce() -> R) -> R {
         }
     }
     work()
+}
+
+#[cfg(target_arch = "x86_64")]
+mod amx {
+    use std::sync::OnceLock;
+
+    /// Whether processor and system let us use AMX with `bf16`. Asks the system for it, once.
+    pub(super) fn is_ours() -> bool {
+        static FOUND: OnceLock<bool> = OnceLock::new();
+        *FOUND.get_or_init(|| is_there() && is_granted())
+    }
+
+    /// Leaf 7 of `cpuid`: bit 22 of EDX is AMX-BF16, bit 24 AMX-TILE (Intel's manual, volume 2A).
+    fn is_there() -> bool {
+        const WANTED: u32 = 1 << 22 | 1 << 24;
+        let leaves = std::arch::x86_64::__cpuid(0).eax;
+        leaves >= 7 && std::arch::x86_64::__cpuid_count(7, 0).edx & WANTED == WANTED
+    }
+
+    /// Linux gives the large registers only to processes that ask; all their threads have them
+    /// from then on (`Documentation/arch/x86/xstate.rst` of the kernel).
+    #[cfg(target_os = "linux")]
+    fn is_granted() -> bool {
+        const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
+        /// Number of the state component of the tiles.
+        const XFEATURE_XTILEDATA: libc::c_long = 18;
+        // SAFETY: the call takes two numbers and changes nothing but what this process may use.
+        let answer = unsafe {
+            libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
+        };
+        answer == 0
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn is_granted() -> bool {
+        false
+    }
 }

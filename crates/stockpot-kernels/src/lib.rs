@@ -23,6 +23,8 @@ pub mod pack;
 pub mod pointwise;
 pub mod precision;
 mod rows;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 pub mod weight_grad;
 
 pub use conv::{Activation, ConvGeometry, ConvShape, PackedConv, UpConvShape};

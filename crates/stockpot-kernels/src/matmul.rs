@@ -9,6 +9,9 @@
     reason = "disjoint tiles of one output are written from several threads"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod tiled;
+
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -17,7 +20,7 @@ use crate::fold::{Fold, MOST_COLUMNS};
 use crate::gather::Gather;
 use crate::isa::{Isa, vectorise};
 use crate::micro::{self, ForwardTile};
-use crate::pack::{PackedMatrix, panel_width, stored_width};
+use crate::pack::{PackedMatrix, padded_depth, panel_width, stored_width};
 use crate::precision::{Input, Pair, Precision};
 use crate::rows::{Border, Runs, Stretch, Window};
 
@@ -25,6 +28,9 @@ use crate::rows::{Border, Runs, Stretch, Window};
 const SLICE_DEPTH: usize = 1536;
 /// Tiles of rows that reuse a panel before the next panel is fetched.
 const BLOCK_TILES: usize = 16;
+/// The same where products go through matrix registers: [`tiled::DEPTH`] cells of each are 512 KiB
+/// of a 2 MiB second cache.
+const TILED_ROWS: usize = 256;
 
 /// What happens to a sum on its way to memory.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +50,14 @@ impl Epilogue<'_> {
         slope: 1.0,
         add: false,
     };
+}
+
+/// Positions that share a panel.
+fn block_rows<T: Input>(isa: Isa) -> usize {
+    match T::in_tiles(isa) {
+        true => TILED_ROWS,
+        false => micro::tile_rows(isa) * BLOCK_TILES,
+    }
 }
 
 /// A pointer that tasks share; each writes its own rows and columns only.
@@ -256,7 +270,7 @@ struct Job<'a, T> {
 fn share_out<T: Input>(jobs: &[Job<'_, T>], output: Shared) {
     let (gather, isa) = (jobs[0].gather, jobs[0].isa);
     let rows = gather.rows();
-    let block_rows = micro::tile_rows(isa) * BLOCK_TILES;
+    let block_rows = block_rows::<T>(isa);
     let blocks = rows.div_ceil(block_rows);
     let panels = gather.out_c.div_ceil(panel_width(isa));
     // Few rows: share the panels out as well, so that all threads have work.
@@ -307,7 +321,7 @@ impl<T: Input> Job<'_, T> {
         output: Shared,
     ) {
         let panels = self.gather.out_c.div_ceil(panel_width(self.isa));
-        let block_rows = micro::tile_rows(self.isa) * BLOCK_TILES;
+        let block_rows = block_rows::<T>(self.isa);
         let lines = gather.batch * gather.grid_h;
         let lines_per_task = (block_rows / gather.in_w).max(1);
         let line_len = gather.in_w * self.gather.out_c;
@@ -333,6 +347,10 @@ impl<T: Input> Job<'_, T> {
 
     fn run(&self, window: Window<'_, T>, stretch: &Stretch, panels: Range<usize>, output: Shared) {
         let isa = self.isa;
+        #[cfg(target_arch = "x86_64")]
+        if T::in_tiles(isa) {
+            return self.run_tiled(window, stretch, panels, output);
+        }
         let (rows_per_tile, width) = (micro::tile_rows(isa), panel_width(isa));
         let (runs, run_len) = (self.runs.len(), self.runs.channels());
         let starts = &stretch.starts;
@@ -345,7 +363,7 @@ impl<T: Input> Job<'_, T> {
                 let columns = width.min(self.gather.out_c - column);
                 let depth = slice.taps.start * run_len + slice.channels.start;
                 let width = stored_width(isa, columns);
-                let start = column * self.gather.depth() + depth * width;
+                let start = column * padded_depth::<T>(self.gather.depth()) + depth * width;
                 let bias = match self.epilogue.bias {
                     Some(bias) if s == last_slice => bias[column..].as_ptr(),
                     _ => std::ptr::null(),

@@ -22,7 +22,7 @@ mod x86;
 /// Rows of a forward tile on each instruction set, so that the accumulators fill the registers.
 pub(crate) const fn tile_rows(isa: Isa) -> usize {
     match isa {
-        Isa::Avx512 => 12,
+        Isa::Amx | Isa::Avx512 => 12,
         Isa::Avx2 => 6,
         Isa::Neon => 12,
         Isa::Portable => 4,
@@ -78,6 +78,8 @@ pub(crate) struct OuterTile<T> {
 pub(crate) trait Cell: Copy + Send + Sync + 'static {
     /// All bits zero.
     const ZERO: Self;
+    /// Panels are padded with zeros to a multiple of this many rows.
+    const DEPTH_UNIT: usize;
 
     /// `sum + a * b`, over both numbers of a pair.
     fn multiply_add(sum: f32, a: Self, b: Self) -> f32;
@@ -96,6 +98,7 @@ pub(crate) trait Cell: Copy + Send + Sync + 'static {
 
 impl Cell for f32 {
     const ZERO: Self = 0.0;
+    const DEPTH_UNIT: usize = 1;
 
     #[inline(always)]
     fn multiply_add(sum: f32, a: Self, b: Self) -> f32 {
@@ -107,9 +110,9 @@ impl Cell for f32 {
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 if tile.columns <= 16 => x86::forward_512::<12, 1>(tile),
+                Isa::Amx | Isa::Avx512 if tile.columns <= 16 => x86::forward_512::<12, 1>(tile),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => x86::forward_512::<12, 2>(tile),
+                Isa::Amx | Isa::Avx512 => x86::forward_512::<12, 2>(tile),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => x86::forward_256(tile),
                 #[cfg(target_arch = "aarch64")]
@@ -124,7 +127,7 @@ impl Cell for f32 {
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 if tile.columns <= 16 => match tile.rows {
+                Isa::Amx | Isa::Avx512 if tile.columns <= 16 => match tile.rows {
                     12 => x86::outer_512::<12, 1>(tile),
                     8 => x86::outer_512::<8, 1>(tile),
                     4 => x86::outer_512::<4, 1>(tile),
@@ -132,7 +135,7 @@ impl Cell for f32 {
                     _ => in_parts(tile, 1, |t| x86::outer_512::<1, 1>(t)),
                 },
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => match tile.rows {
+                Isa::Amx | Isa::Avx512 => match tile.rows {
                     12 => x86::outer_512::<12, 2>(tile),
                     8 => x86::outer_512::<8, 2>(tile),
                     4 => x86::outer_512::<4, 2>(tile),
@@ -162,6 +165,8 @@ impl Cell for f32 {
 
 impl Cell for Pair {
     const ZERO: Self = Pair::ZERO;
+    /// The depth of a tile of [`Isa::Amx`].
+    const DEPTH_UNIT: usize = 16;
 
     #[inline(always)]
     fn multiply_add(sum: f32, a: Self, b: Self) -> f32 {
@@ -175,12 +180,12 @@ impl Cell for Pair {
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 if multiplies_bf16() => match tile.columns {
+                Isa::Amx | Isa::Avx512 if multiplies_bf16() => match tile.columns {
                     ..=16 => x86::forward_512_pairs::<12, 1>(tile),
                     _ => x86::forward_512_pairs::<12, 2>(tile),
                 },
-                Isa::Avx512 if tile.columns <= 16 => portable::forward::<Pair, 12, 16>(tile),
-                Isa::Avx512 => portable::forward::<Pair, 12, 32>(tile),
+                Isa::Amx | Isa::Avx512 if tile.columns <= 16 => portable::forward::<Pair, 12, 16>(tile),
+                Isa::Amx | Isa::Avx512 => portable::forward::<Pair, 12, 32>(tile),
                 Isa::Avx2 => portable::forward::<Pair, 6, 16>(tile),
                 Isa::Neon => portable::forward::<Pair, 12, 8>(tile),
                 Isa::Portable => portable::forward::<Pair, 4, 8>(tile),
@@ -193,7 +198,7 @@ impl Cell for Pair {
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 if multiplies_bf16() && tile.columns <= 16 => match tile.rows {
+                Isa::Amx | Isa::Avx512 if multiplies_bf16() && tile.columns <= 16 => match tile.rows {
                     12 => x86::outer_512_pairs::<12, 1>(tile),
                     8 => x86::outer_512_pairs::<8, 1>(tile),
                     4 => x86::outer_512_pairs::<4, 1>(tile),
@@ -201,7 +206,7 @@ impl Cell for Pair {
                     _ => in_parts(tile, 1, |t| x86::outer_512_pairs::<1, 1>(t)),
                 },
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 if multiplies_bf16() => match tile.rows {
+                Isa::Amx | Isa::Avx512 if multiplies_bf16() => match tile.rows {
                     12 => x86::outer_512_pairs::<12, 2>(tile),
                     8 => x86::outer_512_pairs::<8, 2>(tile),
                     4 => x86::outer_512_pairs::<4, 2>(tile),

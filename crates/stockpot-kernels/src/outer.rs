@@ -185,7 +185,6 @@ impl<'a> OuterProducts<'a> {
     pub(crate) fn add_to<T: Laid>(&self, grad: &mut [f32]) {
         let tiles = self.gathers[0].in_c.div_ceil(MAX_TILE_ROWS);
         let (len, slabs) = (grad.len(), self.slabs.count);
-        let cut = |all: usize, parts: usize, i: usize| i * all / parts..(i + 1) * all / parts;
         if len <= SMALL_MATRIX && slabs >= PARTS.min(tiles) {
             let parts = PARTS.min(slabs);
             // Taken, not borrowed: while this thread waits it may begin another such product.
@@ -209,14 +208,7 @@ impl<'a> OuterProducts<'a> {
                     });
                 },
             );
-            // Each number's parts in order, whoever adds them up.
-            let pieces = grad.par_chunks_mut(1 << 13).enumerate();
-            pieces.for_each(|(i, piece)| {
-                for part in used.chunks_exact(len) {
-                    let part = &part[i << 13..];
-                    piece.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
-                }
-            });
+            add_parts(grad, used);
             PARTIAL.set(partial);
         } else {
             let parts = PARTS.min(tiles);
@@ -274,7 +266,7 @@ impl<'a> OuterProducts<'a> {
                 };
                 let to = (i * rows.len() + at) * g.in_w * MAX_TILE_ROWS;
                 let line = Line {
-                    pictures: self.pictures::<T>(group, start),
+                    pictures: pictures_of::<T>(g.batch, group, start),
                     pixels: g.in_w,
                     stride: g.in_c,
                     numbers: channels,
@@ -293,7 +285,7 @@ impl<'a> OuterProducts<'a> {
                     };
                     let place = (i * lines.len() + at) * g.grid_w * width;
                     let line = Line {
-                        pictures: self.pictures::<T>(group, start),
+                        pictures: pictures_of::<T>(g.batch, group, start),
                         pixels: g.grid_w,
                         stride: gather.out_step * g.out_c,
                         numbers: g.out_c,
@@ -317,21 +309,6 @@ impl<'a> OuterProducts<'a> {
             panel_stride,
             gather_stride,
         }
-    }
-
-    fn pictures<T: Laid>(
-        &self,
-        group: usize,
-        start: impl Fn(usize) -> *const f32,
-    ) -> [*const f32; 2] {
-        std::array::from_fn(|i| {
-            let picture = group * T::PICTURES + i;
-            if i < T::PICTURES && picture < self.gathers[0].batch {
-                start(picture)
-            } else {
-                std::ptr::null()
-            }
-        })
     }
 
     /// Input rows that grid lines reach.
@@ -455,6 +432,40 @@ impl<'a> OuterProducts<'a> {
     }
 }
 
+/// Piece `i` of `parts` about equal ones.
+fn cut(all: usize, parts: usize, i: usize) -> Range<usize> {
+    i * all / parts..(i + 1) * all / parts
+}
+
+/// Adds sums of stretches to the gradient: each number's in order, whoever adds them up.
+fn add_parts(grad: &mut [f32], parts: &[f32]) {
+    const PIECE: usize = 1 << 13;
+    let len = grad.len();
+    let pieces = grad.par_chunks_mut(PIECE).enumerate();
+    pieces.for_each(|(i, piece)| {
+        for part in parts.chunks_exact(len) {
+            let part = &part[i * PIECE..];
+            piece.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
+        }
+    });
+}
+
+/// Where the pictures of a group start; null for one that is not there.
+fn pictures_of<T: Laid>(
+    batch: usize,
+    group: usize,
+    start: impl Fn(usize) -> *const f32,
+) -> [*const f32; 2] {
+    std::array::from_fn(|i| {
+        let picture = group * T::PICTURES + i;
+        if i < T::PICTURES && picture < batch {
+            start(picture)
+        } else {
+            std::ptr::null()
+        }
+    })
+}
+
 /// Division that rounds up.
 trait CeilingDivision {
     fn div_ceil_by(self, divisor: isize) -> isize;
@@ -476,3 +487,5 @@ thread_local! {
 }
 
 mod lines;
+#[cfg(target_arch = "x86_64")]
+mod tiled;

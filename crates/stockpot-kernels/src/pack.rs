@@ -1,12 +1,11 @@
 //! Weights rearranged for the matrix product: panels of a few columns, all depths of a panel
 //! contiguous, the last panel padded with zeros.
-#![cfg_attr(
-    target_arch = "x86_64",
-    expect(
-        unsafe_code,
-        reason = "functions compiled for other processors than the oldest"
-    )
+#![expect(
+    unsafe_code,
+    reason = "memory aligned to cache lines, functions for other processors than the oldest"
 )]
+
+use std::ops::{Deref, DerefMut};
 
 use rayon::prelude::*;
 
@@ -19,7 +18,7 @@ use crate::precision::{Pair, Precision, interleave};
 /// Columns of a panel on each instruction set: two registers of sixteen, two of eight, or eight.
 pub(crate) const fn panel_width(isa: Isa) -> usize {
     match isa {
-        Isa::Avx512 => 32,
+        Isa::Amx | Isa::Avx512 => 32,
         Isa::Avx2 => 16,
         Isa::Neon | Isa::Portable => 8,
     }
@@ -29,15 +28,20 @@ pub(crate) const fn panel_width(isa: Isa) -> usize {
 /// one register is enough.
 pub(crate) const fn stored_width(isa: Isa, columns_left: usize) -> usize {
     match isa {
-        Isa::Avx512 if columns_left <= 16 => 16,
+        Isa::Amx | Isa::Avx512 if columns_left <= 16 => 16,
         _ => panel_width(isa),
     }
 }
 
+/// Rows of a panel of cells for a matrix of `depth`: those beyond it hold zeros.
+pub(crate) const fn padded_depth<T: Cell>(depth: usize) -> usize {
+    depth.next_multiple_of(T::DEPTH_UNIT)
+}
+
 /// Length of all panels of a matrix.
-pub(crate) fn panels_len(isa: Isa, depth: usize, columns: usize) -> usize {
+pub(crate) fn panels_len<T: Cell>(isa: Isa, depth: usize, columns: usize) -> usize {
     let before = columns.saturating_sub(1) / panel_width(isa) * panel_width(isa);
-    depth * (before + stored_width(isa, columns - before))
+    padded_depth::<T>(depth) * (before + stored_width(isa, columns - before))
 }
 
 /// Where element `(tap, channel, column)` of a matrix lies in a weight slice:
@@ -58,6 +62,52 @@ pub struct PackSource<'a> {
     pub column_stride: usize,
 }
 
+/// Cells from the beginning of a cache line on: a register's worth never lies in two lines.
+#[derive(Debug, Clone)]
+pub(crate) struct Aligned<T> {
+    lines: Vec<CacheLine<T>>,
+    len: usize,
+}
+
+/// Cells of a cache line.
+const LINE: usize = 16;
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct CacheLine<T>([T; LINE]);
+
+impl<T: Cell> Aligned<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            lines: Vec::new(),
+            len: 0,
+        }
+    }
+
+    /// Makes it `len` long, keeping the memory it has; cells that are new hold zeros.
+    pub(crate) fn resize(&mut self, len: usize) {
+        let line = CacheLine([T::ZERO; LINE]);
+        self.lines.resize(len.div_ceil(LINE), line);
+        self.len = len;
+    }
+}
+
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `lines` are whole arrays of `T`, side by side, with room for `len` of them.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
 /// A packed matrix of `depth` x `columns`, reusable without new memory.
 #[derive(Debug, Clone)]
 pub struct PackedMatrix {
@@ -66,10 +116,10 @@ pub struct PackedMatrix {
     pub(crate) depth: usize,
     pub(crate) columns: usize,
     /// The panels in [`Precision::F32`].
-    pub(crate) panels: Vec<f32>,
+    pub(crate) panels: Aligned<f32>,
     /// The panels in [`Precision::Bf16`]: two channels of a tap in a cell, an odd last one paired
     /// with zero.
-    pub(crate) pairs: Vec<Pair>,
+    pub(crate) pairs: Aligned<Pair>,
 }
 
 impl PackedMatrix {
@@ -111,8 +161,8 @@ impl PackedMatrix {
             precision: Precision::F32,
             depth: 0,
             columns: 0,
-            panels: Vec::new(),
-            pairs: Vec::new(),
+            panels: Aligned::new(),
+            pairs: Aligned::new(),
         }
     }
 
@@ -147,20 +197,21 @@ const GROUP: usize = 4;
 const BLOCK: usize = 16;
 
 /// Sizes the panels and fills them.
-fn fill<T: Packed>(isa: Isa, source: &PackSource<'_>, panels: &mut Vec<T>) {
+fn fill<T: Packed>(isa: Isa, source: &PackSource<'_>, panels: &mut Aligned<T>) {
     let width = panel_width(isa);
     let cells = source.channels.div_ceil(T::NUMBERS);
     let depth = source.tap_offsets.len() * cells;
-    panels.resize(panels_len(isa, depth, source.columns), T::ZERO);
+    let padded = padded_depth::<T>(depth);
+    panels.resize(panels_len::<T>(isa, depth, source.columns));
     if depth == 0 {
         return;
     }
-    let groups = panels.par_chunks_mut(GROUP * depth * width).enumerate();
+    let groups = panels.par_chunks_mut(GROUP * padded * width).enumerate();
     groups.for_each(|(group, panels)| {
         for (tap, base) in source.tap_offsets.iter().enumerate() {
             for first in (0..cells).step_by(BLOCK) {
                 let count = BLOCK.min(cells - first);
-                for (p, panel) in panels.chunks_mut(depth * width).enumerate() {
+                for (p, panel) in panels.chunks_mut(padded * width).enumerate() {
                     let column = (group * GROUP + p) * width;
                     let valid = width.min(source.columns - column);
                     let width = stored_width(isa, valid);
@@ -175,6 +226,11 @@ fn fill<T: Packed>(isa: Isa, source: &PackSource<'_>, panels: &mut Vec<T>) {
                     part.fill(rows);
                 }
             }
+        }
+        for (p, panel) in panels.chunks_mut(padded * width).enumerate() {
+            let column = (group * GROUP + p) * width;
+            let width = stored_width(isa, source.columns - column);
+            panel[depth * width..].fill(T::ZERO);
         }
     });
 }
@@ -267,7 +323,7 @@ impl Packed for f32 {
 
     fn transpose(from: &[f32], stride: usize, to: &mut [Self], width: usize) -> bool {
         #[cfg(target_arch = "x86_64")]
-        if Isa::best() == Isa::Avx512 {
+        if Isa::best().is_512() {
             check_transpose(from, stride, to, width, Self::NUMBERS);
             // SAFETY: the processor has the instructions; both slices are long enough.
             unsafe { x86::transpose_numbers(from.as_ptr(), stride, to.as_mut_ptr(), width) };
@@ -312,7 +368,7 @@ fn check_transpose<T>(from: &[f32], stride: usize, to: &[T], width: usize, numbe
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(crate) mod x86 {
     use std::arch::x86_64::*;
 
     use super::BLOCK;
@@ -362,7 +418,7 @@ mod x86 {
     /// then whole quarters.
     #[target_feature(enable = "avx512f")]
     #[inline]
-    fn transposed(r: [__m512i; BLOCK]) -> [__m512i; BLOCK] {
+    pub(crate) fn transposed(r: [__m512i; BLOCK]) -> [__m512i; BLOCK] {
         let pairs: [__m512i; BLOCK] = std::array::from_fn(|i| match i % 2 {
             0 => _mm512_unpacklo_epi32(r[i], r[i + 1]),
             _ => _mm512_unpackhi_epi32(r[i - 1], r[i]),

@@ -15,6 +15,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::multiplies_bf16;
 use crate::micro::Cell;
@@ -79,6 +80,9 @@ pub(crate) trait Input: Cell {
         pixels: Range<usize>,
         work: impl FnOnce((&[Self], usize)),
     );
+
+    /// Whether products of these cells go through matrix registers.
+    fn in_tiles(isa: Isa) -> bool;
 }
 
 impl Input for f32 {
@@ -93,6 +97,10 @@ impl Input for f32 {
         work: impl FnOnce((&[Self], usize)),
     ) {
         work((input, 0));
+    }
+
+    fn in_tiles(_isa: Isa) -> bool {
+        false
     }
 }
 
@@ -124,6 +132,10 @@ impl Input for Pair {
             }
             work((scratch, pixels.start));
         });
+    }
+
+    fn in_tiles(isa: Isa) -> bool {
+        isa == Isa::Amx
     }
 }
 

@@ -120,6 +120,10 @@ pub fn weight_grads_in(
         return;
     }
     match precision {
+        #[cfg(target_arch = "x86_64")]
+        Precision::Bf16 if isa == Isa::Amx => {
+            OuterProducts::tiled(gathers, input, grad_output).add_tiled_to(grad);
+        }
         Precision::Bf16 => {
             OuterProducts::new::<Pair>(isa, gathers, input, grad_output).add_to::<Pair>(grad);
         }

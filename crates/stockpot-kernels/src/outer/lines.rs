@@ -25,7 +25,7 @@ impl Laid for f32 {
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => x86::numbers(line),
+                Isa::Amx | Isa::Avx512 => x86::numbers(line),
                 _ => plainly(line, |first, _| first),
             }
         }
