@@ -385,7 +385,10 @@ pub(crate) mod x86 {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let rows = std::array::from_fn(|i| _mm512_loadu_si512(from.add(i * stride).cast()));
+            let mut rows = [_mm512_setzero_si512(); BLOCK];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = _mm512_loadu_si512(from.add(i * stride).cast());
+            }
             for (k, row) in transposed(rows).into_iter().enumerate() {
                 _mm512_storeu_si512(to.add(k * width).cast(), row);
             }
@@ -403,11 +406,12 @@ pub(crate) mod x86 {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let rows = std::array::from_fn(|i| {
+            let mut rows = [_mm512_setzero_si512(); BLOCK];
+            for (i, to) in rows.iter_mut().enumerate() {
                 let row = from.add(i * stride);
                 let (low, high) = (_mm512_loadu_ps(row), _mm512_loadu_ps(row.add(16)));
-                std::mem::transmute(_mm512_cvtne2ps_pbh(high, low))
-            });
+                *to = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            }
             for (k, row) in transposed(rows).into_iter().enumerate() {
                 _mm512_storeu_si512(to.add(k * width).cast(), row);
             }
@@ -419,35 +423,34 @@ pub(crate) mod x86 {
     #[target_feature(enable = "avx512f")]
     #[inline]
     pub(crate) fn transposed(r: [__m512i; BLOCK]) -> [__m512i; BLOCK] {
-        let pairs: [__m512i; BLOCK] = std::array::from_fn(|i| match i % 2 {
-            0 => _mm512_unpacklo_epi32(r[i], r[i + 1]),
-            _ => _mm512_unpackhi_epi32(r[i - 1], r[i]),
-        });
+        // Loops and no closures: what the library calls is compiled for other processors, and
+        // registers would go there through memory.
+        let mut pairs = r;
+        for i in (0..BLOCK).step_by(2) {
+            pairs[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+            pairs[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+        }
         // Quarter q of number 4 i + j holds column 4 q + j of rows 4 i to 4 i + 3.
-        let fours: [__m512i; BLOCK] = std::array::from_fn(|i| {
-            let at = i / 4 * 4 + i % 4 / 2;
-            match i % 2 {
-                0 => _mm512_unpacklo_epi64(pairs[at], pairs[at + 2]),
-                _ => _mm512_unpackhi_epi64(pairs[at], pairs[at + 2]),
+        let mut fours = pairs;
+        for i in (0..BLOCK).step_by(4) {
+            for half in 0..2 {
+                let (a, b) = (pairs[i + half], pairs[i + half + 2]);
+                fours[i + 2 * half] = _mm512_unpacklo_epi64(a, b);
+                fours[i + 2 * half + 1] = _mm512_unpackhi_epi64(a, b);
             }
-        });
-        std::array::from_fn(|column| {
-            let (quarter, j) = (column / 4, column % 4);
-            let [a, b, c, d] = [0, 4, 8, 12].map(|i| fours[i + j]);
-            let (upper, lower) = match quarter % 2 {
-                0 => (
-                    _mm512_shuffle_i32x4::<0x88>(a, b),
-                    _mm512_shuffle_i32x4::<0x88>(c, d),
-                ),
-                _ => (
-                    _mm512_shuffle_i32x4::<0xdd>(a, b),
-                    _mm512_shuffle_i32x4::<0xdd>(c, d),
-                ),
-            };
-            match quarter / 2 {
-                0 => _mm512_shuffle_i32x4::<0x88>(upper, lower),
-                _ => _mm512_shuffle_i32x4::<0xdd>(upper, lower),
-            }
-        })
+        }
+        let mut columns = fours;
+        for j in 0..4 {
+            let (a, b, c, d) = (fours[j], fours[j + 4], fours[j + 8], fours[j + 12]);
+            let even = _mm512_shuffle_i32x4::<0x88>(a, b);
+            let even_below = _mm512_shuffle_i32x4::<0x88>(c, d);
+            let odd = _mm512_shuffle_i32x4::<0xdd>(a, b);
+            let odd_below = _mm512_shuffle_i32x4::<0xdd>(c, d);
+            columns[j] = _mm512_shuffle_i32x4::<0x88>(even, even_below);
+            columns[j + 4] = _mm512_shuffle_i32x4::<0x88>(odd, odd_below);
+            columns[j + 8] = _mm512_shuffle_i32x4::<0xdd>(even, even_below);
+            columns[j + 12] = _mm512_shuffle_i32x4::<0xdd>(odd, odd_below);
+        }
+        columns
     }
 }

@@ -189,15 +189,19 @@ impl Store {
     /// AVX-512 is available.
     #[target_feature(enable = "avx512f")]
     unsafe fn run(&self, sums: &Sums, rows: impl Iterator<Item = *mut f32>) {
+        // No closures over registers, as in `pack::x86::transposed`.
         let masks = [0, SIDE].map(|first| {
             let lanes = self.columns.saturating_sub(first).min(SIDE);
             ((1u32 << lanes) - 1) as __mmask16
         });
-        let bias = [0, 1].map(|j| match self.bias.is_null() {
-            true => _mm512_setzero_ps(),
-            // SAFETY: as many numbers as there are columns.
-            false => unsafe { _mm512_maskz_loadu_ps(masks[j], self.bias.wrapping_add(j * SIDE)) },
-        });
+        let mut bias = [_mm512_setzero_ps(); SUMS / SIDE];
+        if !self.bias.is_null() {
+            for (j, bias) in bias.iter_mut().enumerate() {
+                let from = self.bias.wrapping_add(j * SIDE);
+                // SAFETY: as many numbers as there are columns.
+                *bias = unsafe { _mm512_maskz_loadu_ps(masks[j], from) };
+            }
+        }
         let slope = _mm512_set1_ps(self.slope);
         for (out, sums) in rows.zip(&sums.0) {
             for j in 0..SUMS / SIDE {

@@ -379,17 +379,20 @@ unsafe fn lay_tile(pixels: &[Pixel; SIDE], first: usize, columns: usize, to: &mu
     let mask = ((1u32 << columns) - 1) as __mmask16;
     // SAFETY: 64 bytes are read.
     let places = unsafe { _mm512_loadu_si512(INTERLEAVED.as_ptr().cast()) };
-    let rows = pixels.map(|pixel| {
-        let load = |i: usize| {
-            let mask = if pixel.there[i] { mask } else { 0 };
-            // SAFETY: the caller's promise; what is masked out is not read.
-            unsafe { _mm512_maskz_loadu_ps(mask, pixel.from[i].wrapping_add(first)) }
-        };
-        let both = _mm512_cvtne2ps_pbh(load(1), load(0));
-        // SAFETY: registers of the same size, any bits are valid in both.
-        let both = unsafe { std::mem::transmute::<__m512bh, __m512i>(both) };
-        _mm512_permutexvar_epi16(places, both)
-    });
+    // No closures, as in `transposed`.
+    let mut rows = [_mm512_setzero_si512(); SIDE];
+    for (pixel, row) in pixels.iter().zip(&mut rows) {
+        let [a, b] = pixel.from;
+        let masks = pixel.there.map(|there| if there { mask } else { 0 });
+        // SAFETY: the caller's promise; what is masked out is not read. Registers of the same
+        // size, any bits are valid in both.
+        unsafe {
+            let a = _mm512_maskz_loadu_ps(masks[0], a.wrapping_add(first));
+            let b = _mm512_maskz_loadu_ps(masks[1], b.wrapping_add(first));
+            let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
+            *row = _mm512_permutexvar_epi16(places, both);
+        }
+    }
     for (row, to) in transposed(rows).iter().zip(to.chunks_exact_mut(SIDE)) {
         // SAFETY: 16 cells of four bytes.
         unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), *row) };
@@ -429,10 +432,11 @@ unsafe fn add_turned(
         let lanes = (columns - n).min(SIDE);
         let mask = ((1u32 << lanes) - 1) as __mmask16;
         for c in (0..channels).step_by(SIDE) {
-            let rows = std::array::from_fn(|i| {
+            let mut rows = [_mm512_setzero_si512(); SIDE];
+            for (i, row) in rows.iter_mut().enumerate() {
                 // SAFETY: 16 of the 32 sums of a row.
-                unsafe { _mm512_load_si512(sums.0[n + i][c..][..SIDE].as_ptr().cast()) }
-            });
+                *row = unsafe { _mm512_load_si512(sums.0[n + i][c..][..SIDE].as_ptr().cast()) };
+            }
             let turned = transposed(rows);
             // Unrolled with a test rather than cut short, so that sums stay in registers.
             for (i, row) in turned.into_iter().enumerate() {
