@@ -6,10 +6,11 @@
 //! other direction for weight gradients: the output gradients of neighbouring pixels are laid side
 //! by side. The number of multiplications per lane falls by the width of the kernel.
 
+use crate::aligned::Aligned;
 use crate::gather::Gather;
 use crate::isa::Isa;
 use crate::micro::Cell;
-use crate::pack::{Aligned, padded_depth, panel_width, panels_len, stored_width};
+use crate::pack::{padded_depth, panel_width, panels_len, stored_width};
 use crate::rows::kernel_rows;
 
 /// The most columns that are folded. Eight numbers are moved at a time, so not above eight.
@@ -72,8 +73,7 @@ impl Fold {
     ) -> Aligned<T> {
         let (depth, columns) = (padded_depth::<T>(self.inner.depth()), self.inner.out_c);
         let width = panel_width(isa);
-        let mut panels = Aligned::new();
-        panels.resize(panels_len::<T>(isa, depth, columns));
+        let mut panels = Aligned::zeros(panels_len::<T>(isa, depth, columns));
         // At most eight columns: all in the first panel of every instruction set.
         let from_width = stored_width(isa, gather.out_c);
         let taps = unfolded.chunks_exact(from_width * gather.in_c);

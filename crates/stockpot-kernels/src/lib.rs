@@ -11,6 +11,7 @@
 //!
 //! Every result is a fixed sum in a fixed order: it does not depend on the number of threads.
 
+mod aligned;
 pub mod ceiling;
 pub mod conv;
 mod fold;
@@ -27,6 +28,7 @@ mod rows;
 mod tiles;
 pub mod weight_grad;
 
+pub use aligned::Aligned;
 pub use conv::{Activation, ConvGeometry, ConvShape, PackedConv, UpConvShape};
 pub use gather::Gather;
 pub use isa::{Isa, vectorise};

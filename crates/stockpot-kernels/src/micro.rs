@@ -75,7 +75,7 @@ pub(crate) struct OuterTile<T> {
 }
 
 /// What a product multiplies at a time: one `f32`, or two `bf16` whose products are added.
-pub(crate) trait Cell: Copy + Send + Sync + 'static {
+pub(crate) trait Cell: Copy + Default + Send + Sync + 'static {
     /// All bits zero.
     const ZERO: Self;
     /// Panels are padded with zeros to a multiple of this many rows.

@@ -19,10 +19,12 @@ use std::thread::LocalKey;
 
 use rayon::prelude::*;
 
+use crate::aligned::Aligned;
 use crate::gather::Gather;
 use crate::isa::Isa;
 use crate::micro::{self, MAX_TILE_ROWS, OuterTile};
 use crate::pack::panel_width;
+use crate::precision::Pair;
 
 /// Positions of a chunk: 192 x 12 channels x 4 bytes are 9 KiB of a 32 KiB first cache.
 const CHUNK: usize = 192;
@@ -57,7 +59,7 @@ pub(crate) trait Laid: micro::Cell {
     const PICTURES: usize;
 
     /// Memory of this thread that is kept from call to call: input cells, gradient cells.
-    fn scratch() -> &'static LocalKey<RefCell<[Vec<Self>; 2]>>;
+    fn scratch() -> &'static LocalKey<RefCell<[Aligned<Self>; 2]>>;
 
     /// Copies a line.
     ///
@@ -243,8 +245,8 @@ impl<'a> OuterProducts<'a> {
         groups: Range<usize>,
         lines: Range<usize>,
         part: &Part,
-        inputs: &mut Vec<T>,
-        grads: &mut Vec<T>,
+        inputs: &mut Aligned<T>,
+        grads: &mut Aligned<T>,
     ) -> Operands<T> {
         let g = &self.gathers[0];
         let rows = self.rows(&lines);
@@ -252,12 +254,12 @@ impl<'a> OuterProducts<'a> {
         let channels = g.in_c.min(part.tiles.end * MAX_TILE_ROWS) - first_channel;
         let tile_stride = groups.len() * rows.len() * g.in_w * MAX_TILE_ROWS;
         let len = part.tiles.len() * tile_stride;
-        inputs.resize(inputs.len().max(len), T::ZERO);
+        inputs.resize(inputs.len().max(len));
         let width = panel_width(self.isa);
         let panel_stride = groups.len() * lines.len() * g.grid_w * width;
         let gather_stride = g.out_c.div_ceil(width) * panel_stride;
         let len = self.gathers.len() * gather_stride;
-        grads.resize(grads.len().max(len), T::ZERO);
+        grads.resize(grads.len().max(len));
         for (i, group) in groups.clone().enumerate() {
             for (at, y) in rows.clone().enumerate() {
                 let start = |picture: usize| {
@@ -481,9 +483,10 @@ impl CeilingDivision for isize {
 thread_local! {
     /// Sums of stretches, kept so that their memory is warm.
     static PARTIAL: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
-    static NUMBERS: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
-    static PAIRS: RefCell<[Vec<crate::precision::Pair>; 2]> =
-        const { RefCell::new([Vec::new(), Vec::new()]) };
+    static NUMBERS: RefCell<[Aligned<f32>; 2]> =
+        const { RefCell::new([Aligned::new(), Aligned::new()]) };
+    static PAIRS: RefCell<[Aligned<Pair>; 2]> =
+        const { RefCell::new([Aligned::new(), Aligned::new()]) };
 }
 
 mod lines;

@@ -1,14 +1,16 @@
 //! Weights rearranged for the matrix product: panels of a few columns, all depths of a panel
 //! contiguous, the last panel padded with zeros.
-#![expect(
-    unsafe_code,
-    reason = "memory aligned to cache lines, functions for other processors than the oldest"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "functions compiled for other processors than the oldest"
+    )
 )]
-
-use std::ops::{Deref, DerefMut};
 
 use rayon::prelude::*;
 
+use crate::aligned::Aligned;
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::multiplies_bf16;
@@ -60,52 +62,6 @@ pub struct PackSource<'a> {
     pub columns: usize,
     /// Numbers from one column to the next; this or `channel_stride` is 1.
     pub column_stride: usize,
-}
-
-/// Cells from the beginning of a cache line on: a register's worth never lies in two lines.
-#[derive(Debug, Clone)]
-pub(crate) struct Aligned<T> {
-    lines: Vec<CacheLine<T>>,
-    len: usize,
-}
-
-/// Cells of a cache line.
-const LINE: usize = 16;
-
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-struct CacheLine<T>([T; LINE]);
-
-impl<T: Cell> Aligned<T> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            lines: Vec::new(),
-            len: 0,
-        }
-    }
-
-    /// Makes it `len` long, keeping the memory it has; cells that are new hold zeros.
-    pub(crate) fn resize(&mut self, len: usize) {
-        let line = CacheLine([T::ZERO; LINE]);
-        self.lines.resize(len.div_ceil(LINE), line);
-        self.len = len;
-    }
-}
-
-impl<T> Deref for Aligned<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        // SAFETY: `lines` are whole arrays of `T`, side by side, with room for `len` of them.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
-    }
-}
-
-impl<T> DerefMut for Aligned<T> {
-    fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
-    }
 }
 
 /// A packed matrix of `depth` x `columns`, reusable without new memory.

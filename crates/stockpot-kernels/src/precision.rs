@@ -15,6 +15,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use crate::aligned::Aligned;
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::multiplies_bf16;
@@ -32,7 +33,7 @@ pub enum Precision {
 }
 
 /// Two `bf16`, the first in the lower half.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Pair(u32);
 
@@ -119,7 +120,7 @@ impl Input for Pair {
         let input = &input[pixels.start * channels..pixels.end * channels];
         WINDOW.with_borrow_mut(|scratch| {
             if scratch.len() < len {
-                scratch.resize(len, Pair::ZERO);
+                scratch.resize(len);
             }
             let scratch = &mut scratch[..len];
             if channels.is_multiple_of(2) {
@@ -141,7 +142,7 @@ impl Input for Pair {
 
 thread_local! {
     /// Rounded input of the block that this thread works on; kept, so that its memory is warm.
-    static WINDOW: RefCell<Vec<Pair>> = const { RefCell::new(Vec::new()) };
+    static WINDOW: RefCell<Aligned<Pair>> = const { RefCell::new(Aligned::new()) };
 }
 
 /// Neighbours as pairs; an odd last number is paired with zero.

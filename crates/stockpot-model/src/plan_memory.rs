@@ -6,6 +6,8 @@
 
 use std::ops::RangeInclusive;
 
+use stockpot_kernels::Aligned;
+
 use crate::graph::{Graph, NodeId, Op};
 use crate::plan::source;
 
@@ -20,7 +22,7 @@ pub(crate) struct Place {
 /// The buffers of a plan.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    slots: Vec<Vec<f32>>,
+    slots: Vec<Aligned<f32>>,
     values: Vec<Place>,
     grads: Vec<Place>,
 }
@@ -80,7 +82,7 @@ impl Memory {
             }
         }
         Self {
-            slots: sizes.into_iter().map(|len| vec![0.0; len]).collect(),
+            slots: sizes.into_iter().map(Aligned::zeros).collect(),
             values,
             grads,
         }
@@ -113,12 +115,12 @@ impl Memory {
     }
 
     /// Takes the buffer of a place out, to write it while others are read; to be put back.
-    pub(crate) fn take(&mut self, place: Place) -> Vec<f32> {
+    pub(crate) fn take(&mut self, place: Place) -> Aligned<f32> {
         std::mem::take(&mut self.slots[place.slot])
     }
 
     /// Puts back what [`Memory::take`] gave.
-    pub(crate) fn put(&mut self, place: Place, buffer: Vec<f32>) {
+    pub(crate) fn put(&mut self, place: Place, buffer: Aligned<f32>) {
         self.slots[place.slot] = buffer;
     }
 }

@@ -13,7 +13,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::{Job, Shared};
-use crate::pack::{Aligned, padded_depth, panel_width, stored_width};
+use crate::aligned::Aligned;
+use crate::pack::{padded_depth, panel_width, stored_width};
 use crate::precision::{Input, Pair};
 use crate::rows::{Border, Stretch, Window};
 use crate::tiles::{CELLS, SIDE, SUMS, Sums, Tiles};

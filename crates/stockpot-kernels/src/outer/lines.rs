@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::thread::LocalKey;
 
 use super::{Laid, Line, NUMBERS, PAIRS};
+use crate::aligned::Aligned;
 use crate::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::isa::multiplies_bf16;
@@ -16,7 +17,7 @@ use crate::precision::Pair;
 impl Laid for f32 {
     const PICTURES: usize = 1;
 
-    fn scratch() -> &'static LocalKey<RefCell<[Vec<Self>; 2]>> {
+    fn scratch() -> &'static LocalKey<RefCell<[Aligned<Self>; 2]>> {
         &NUMBERS
     }
 
@@ -35,7 +36,7 @@ impl Laid for f32 {
 impl Laid for Pair {
     const PICTURES: usize = 2;
 
-    fn scratch() -> &'static LocalKey<RefCell<[Vec<Self>; 2]>> {
+    fn scratch() -> &'static LocalKey<RefCell<[Aligned<Self>; 2]>> {
         &PAIRS
     }
 

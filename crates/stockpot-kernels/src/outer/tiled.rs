@@ -17,9 +17,10 @@ use rayon::prelude::*;
 
 use super::{CeilingDivision, Laid, Line, OuterProducts, PARTIAL, PARTS, SMALL_MATRIX, Shared};
 use super::{Slabs, cut, pictures_of};
+use crate::aligned::Aligned;
 use crate::gather::Gather;
 use crate::isa::Isa;
-use crate::pack::{Aligned, x86::transposed};
+use crate::pack::x86::transposed;
 use crate::precision::{INTERLEAVED, Pair};
 use crate::tiles::{CELLS, SIDE, SUMS, Sums, Tiles};
 
