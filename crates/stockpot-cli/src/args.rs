@@ -305,11 +305,11 @@ impl From<FormName> for Form {
 /// The number format of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PrecisionName {
-    /// bf16 where the processor has it (AVX-512 BF16), otherwise f32
+    /// bf16 where the processor gains from it (AMX, or AVX-512 BF16 of AMD), otherwise f32
     Auto,
     /// 32 bits: the same numbers on every machine
     F32,
-    /// 16 bits with the range of 32: up to twice as fast
+    /// 16 bits with the range of 32: up to five times as fast
     Bf16,
 }
 

@@ -27,8 +27,9 @@ pub enum Precision {
     /// Not rounded.
     #[default]
     F32,
-    /// Rounded to `bf16`: 8 bits of precision, the range of `f32`. Twice as fast on processors
-    /// for which [`crate::isa::multiplies_bf16`] holds, many times slower elsewhere.
+    /// Rounded to `bf16`: 8 bits of precision, the range of `f32`. Faster on processors for which
+    /// [`crate::isa::gains_from_bf16`] holds, many times slower where
+    /// [`crate::isa::multiplies_bf16`] does not.
     Bf16,
 }
 

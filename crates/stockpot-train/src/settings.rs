@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stockpot_core::PersonName;
+use stockpot_kernels::isa;
 
 use crate::error::Error;
 use crate::loss::{LossWeights, ScaleWeights};
@@ -15,7 +16,7 @@ use crate::optim::{AdamSettings, LearningRate, Schedule};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// `bf16` where the processor multiplies it, otherwise `f32`. A run settles on one of the two
+    /// `bf16` where the processor multiplies it faster, otherwise `f32`. A run settles on one of the two
     /// when it begins and keeps it.
     Auto,
     /// Nothing is rounded.
@@ -30,10 +31,11 @@ impl Precision {
     /// # Errors
     /// [`Error::NoBf16`] if `bf16` is asked for and this processor would have to emulate it.
     pub fn settle(self) -> Result<Self, Error> {
-        match (self, stockpot_kernels::isa::multiplies_bf16()) {
-            (Self::Bf16, false) => Err(Error::NoBf16),
-            (Self::Auto | Self::Bf16, true) => Ok(Self::Bf16),
-            (Self::Auto | Self::F32, _) => Ok(Self::F32),
+        match self {
+            Self::Bf16 if !isa::multiplies_bf16() => Err(Error::NoBf16),
+            Self::Auto if isa::gains_from_bf16() => Ok(Self::Bf16),
+            Self::Bf16 => Ok(Self::Bf16),
+            Self::Auto | Self::F32 => Ok(Self::F32),
         }
     }
 

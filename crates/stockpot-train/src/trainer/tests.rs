@@ -195,11 +195,12 @@ fn a_run_settles_on_a_precision_and_keeps_it() {
     let has_bf16 = stockpot_kernels::isa::multiplies_bf16();
     let auto = begin(Precision::Auto).unwrap();
     let settled = auto.meta().settings.precision;
-    let wanted = match has_bf16 {
+    let wanted = match stockpot_kernels::isa::gains_from_bf16() {
         true => Precision::Bf16,
         false => Precision::F32,
     };
     assert_eq!(settled, wanted);
+    assert!(has_bf16 || wanted == Precision::F32);
     let plain = begin(Precision::F32).unwrap();
     assert_eq!(plain.meta().settings.precision, Precision::F32);
     let mut checkpoint = Checkpoint {
