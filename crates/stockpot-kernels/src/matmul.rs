@@ -31,6 +31,8 @@ const BLOCK_TILES: usize = 16;
 /// The same where products go through matrix registers: [`tiled::DEPTH`] cells of each are 512 KiB
 /// of a 2 MiB second cache.
 const TILED_ROWS: usize = 256;
+/// Up to so many blocks they are made larger.
+const FEW_BLOCKS: usize = 4;
 
 /// What happens to a sum on its way to memory.
 #[derive(Debug, Clone, Copy)]
@@ -52,12 +54,19 @@ impl Epilogue<'_> {
     };
 }
 
-/// Positions that share a panel.
-fn block_rows<T: Input>(isa: Isa) -> usize {
-    match T::in_tiles(isa) {
-        true => TILED_ROWS,
-        false => micro::tile_rows(isa) * BLOCK_TILES,
+/// Positions that share a panel, of `rows` in all.
+fn block_rows<T: Input>(isa: Isa, rows: usize) -> usize {
+    if T::in_tiles(isa) {
+        return TILED_ROWS;
     }
+    let tile = micro::tile_rows(isa);
+    let usual = tile * BLOCK_TILES;
+    if rows > FEW_BLOCKS * usual {
+        return usual;
+    }
+    // Deep layers: little to read and many weights, which every block fetches from afar.
+    let blocks = rows.div_ceil(2 * usual).max(1);
+    rows.div_ceil(blocks).next_multiple_of(tile)
 }
 
 /// A pointer that tasks share; each writes its own rows and columns only.
@@ -270,7 +279,7 @@ struct Job<'a, T> {
 fn share_out<T: Input>(jobs: &[Job<'_, T>], output: Shared) {
     let (gather, isa) = (jobs[0].gather, jobs[0].isa);
     let rows = gather.rows();
-    let block_rows = block_rows::<T>(isa);
+    let block_rows = block_rows::<T>(isa, rows);
     let blocks = rows.div_ceil(block_rows);
     let panels = gather.out_c.div_ceil(panel_width(isa));
     // Few rows: share the panels out as well, so that all threads have work.
@@ -321,7 +330,7 @@ impl<T: Input> Job<'_, T> {
         output: Shared,
     ) {
         let panels = self.gather.out_c.div_ceil(panel_width(self.isa));
-        let block_rows = block_rows::<T>(self.isa);
+        let block_rows = block_rows::<T>(self.isa, self.gather.rows());
         let lines = gather.batch * gather.grid_h;
         let lines_per_task = (block_rows / gather.in_w).max(1);
         let line_len = gather.in_w * self.gather.out_c;
