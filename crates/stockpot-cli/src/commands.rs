@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use stockpot_core::CancelToken;
 use stockpot_eval::bench::{self, Effort};
-use stockpot_eval::{clips, demo, speed, stock, video};
+use stockpot_eval::{clips, demo, race, speed, stock, video};
 use stockpot_jobs::context::OwnCertificate;
 use stockpot_jobs::{self as jobs, Context};
 
@@ -325,6 +325,22 @@ fn eval(session: &Session<'_>, args: EvalArgs) -> Result<ExitCode, Failure> {
                 bench: bench_settings(bench, 1, Vec::new(), None),
             };
             session.measured(|ctx| clips::run(ctx, &settings))?
+        }
+        Some(EvalCommand::Race {
+            clips,
+            consent,
+            minutes,
+            only,
+            bench,
+        }) => {
+            let settings = race::Settings {
+                minutes,
+                entrants: only,
+                clips,
+                consent: consent.map_or(stockpot_jobs::person::ConsentFrom::Synthetic, Into::into),
+                bench: bench_settings(bench, 1, Vec::new(), None),
+            };
+            session.measured(|ctx| race::run(ctx, &settings))?
         }
         None => {
             let settings = bench_settings(args.bench, args.seeds, args.tracks, args.assets);

@@ -12,6 +12,7 @@ pub mod judge;
 pub mod measure;
 pub mod outcome;
 mod page;
+pub mod race;
 mod seeds;
 pub mod sets;
 pub mod speed;

@@ -63,6 +63,8 @@ pub(crate) struct Point {
     pub(crate) seconds: f64,
     /// Mean difference over the persons, 0 to 1.
     pub(crate) mae: f64,
+    /// Mean structural similarity inside the mask, at most 1.
+    pub(crate) ssim: f64,
 }
 
 /// What a training did.
@@ -114,7 +116,7 @@ pub(crate) fn train(
     }
 }
 
-fn curve(reply: &training::Reply) -> Result<Vec<Point>, JobError> {
+pub(crate) fn curve(reply: &training::Reply) -> Result<Vec<Point>, JobError> {
     let path = reply.folder.join("metrics.jsonl");
     let text = std::fs::read_to_string(&path).map_err(|e| cannot("read", &path, &e))?;
     let mut points = Vec::new();
@@ -122,11 +124,12 @@ fn curve(reply: &training::Reply) -> Result<Vec<Point>, JobError> {
         let line: Line = serde_json::from_str(line)
             .map_err(|e| JobError::failed(format!("Cannot read {}: {e}", path.display())))?;
         if let Line::Evaluation { step, scores, .. } = line {
-            let sum: f64 = scores.values().map(|s| s.mae).sum();
+            let count = scores.len().max(1) as f64;
             points.push(Point {
                 step,
                 seconds: 60.0 * reply.minutes * step as f64 / reply.steps.max(1) as f64,
-                mae: sum / scores.len().max(1) as f64,
+                mae: scores.values().map(|s| s.mae).sum::<f64>() / count,
+                ssim: scores.values().map(|s| s.ssim).sum::<f64>() / count,
             });
         }
     }

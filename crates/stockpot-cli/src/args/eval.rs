@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Consent;
+use super::{Consent, positive};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -47,6 +47,24 @@ pub(crate) enum EvalCommand {
         /// `self` (it is you), `synthetic` (nobody real), or a file in which the persons agree
         #[arg(long, value_name = "self|synthetic|FILE")]
         consent: Consent,
+        #[command(flatten)]
+        bench: BenchArgs,
+    },
+    /// Train several ways for the same time, and compare: from the shipped stock or from nothing, lite or
+    /// full, small networks and large ones
+    Race {
+        /// Clips, one person each [default: people who do not exist, and what a true swap would be]
+        #[arg(value_name = "CLIP", requires = "consent")]
+        clips: Vec<PathBuf>,
+        /// `self` (it is you), `synthetic` (nobody real), or a file in which the persons agree
+        #[arg(long, value_name = "self|synthetic|FILE")]
+        consent: Option<Consent>,
+        /// How long each way is trained
+        #[arg(long, value_name = "M", default_value_t = 30.0, allow_negative_numbers = true, value_parser = positive::<f64>)]
+        minutes: f64,
+        /// Only these: stock, lite, scratch, stock-128, classic [default: all]
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        only: Vec<String>,
         #[command(flatten)]
         bench: BenchArgs,
     },
