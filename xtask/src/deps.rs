@@ -74,7 +74,7 @@ const OURS: [(&str, &[&str]); 17] = [
 const GENERAL: [&str; 5] = ["rayon", "serde", "serde_json", "tempfile", "thiserror"];
 
 /// Every other outside dependency with the crates that are its home.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 21] = [
     ("burn-tensor", &["stockpot-device"]),
     ("blake3", &["stockpot-library", "stockpot-train"]),
     ("c2pa", &["stockpot-provenance"]),
@@ -90,6 +90,7 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("hdf5-pure", &["stockpot-library"]),
     ("image", &["stockpot-core"]),
     ("indicatif", &["stockpot-cli"]),
+    ("libc", &["stockpot-kernels"]),
     ("memmap2", &["stockpot-faceset"]),
     ("rcgen", &["stockpot-provenance"]),
     ("rustix", &["stockpot-library"]),

@@ -338,7 +338,10 @@ fn swapped(
                 continue;
             };
             inputs.push(cut_rgb(&filmed.filmed, &seen)?);
-            truths.push((cut_rgb(&wanted.drawn.rgb, &shown)?, cut_mask(&mask, &shown)?));
+            truths.push((
+                cut_rgb(&wanted.drawn.rgb, &shown)?,
+                cut_mask(&mask, &shown)?,
+            ));
         }
     }
     drawn(states, to, inputs, truths)
@@ -384,7 +387,9 @@ fn enlarged(side: u32, face: &[f32]) -> Result<Vec<f32>, JobError> {
 }
 
 fn picture(face: &[f32]) -> Result<Rgb8, JobError> {
-    let levels = face.iter().map(|v| (255.0 * v.clamp(0.0, 1.0)).round() as u8);
+    let levels = face
+        .iter()
+        .map(|v| (255.0 * v.clamp(0.0, 1.0)).round() as u8);
     Rgb8::from_vec(Size::square(SIDE as u32), levels.collect()).map_err(wrong)
 }
 

@@ -65,12 +65,7 @@ impl Fold {
     }
 
     /// The panels of the folded product.
-    pub(crate) fn panels<T: Cell>(
-        &self,
-        gather: &Gather,
-        isa: Isa,
-        unfolded: &[T],
-    ) -> Aligned<T> {
+    pub(crate) fn panels<T: Cell>(&self, gather: &Gather, isa: Isa, unfolded: &[T]) -> Aligned<T> {
         let (depth, columns) = (padded_depth::<T>(self.inner.depth()), self.inner.out_c);
         let width = panel_width(isa);
         let mut panels = Aligned::zeros(panels_len::<T>(isa, depth, columns));

@@ -164,7 +164,11 @@ mod amx {
         const XFEATURE_XTILEDATA: libc::c_long = 18;
         // SAFETY: the call takes two numbers and changes nothing but what this process may use.
         let answer = unsafe {
-            libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
+            libc::syscall(
+                libc::SYS_arch_prctl,
+                ARCH_REQ_XCOMP_PERM,
+                XFEATURE_XTILEDATA,
+            )
         };
         answer == 0
     }

@@ -184,7 +184,9 @@ impl Cell for Pair {
                     ..=16 => x86::forward_512_pairs::<12, 1>(tile),
                     _ => x86::forward_512_pairs::<12, 2>(tile),
                 },
-                Isa::Amx | Isa::Avx512 if tile.columns <= 16 => portable::forward::<Pair, 12, 16>(tile),
+                Isa::Amx | Isa::Avx512 if tile.columns <= 16 => {
+                    portable::forward::<Pair, 12, 16>(tile)
+                }
                 Isa::Amx | Isa::Avx512 => portable::forward::<Pair, 12, 32>(tile),
                 Isa::Avx2 => portable::forward::<Pair, 6, 16>(tile),
                 Isa::Neon => portable::forward::<Pair, 12, 8>(tile),
@@ -198,13 +200,15 @@ impl Cell for Pair {
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Amx | Isa::Avx512 if multiplies_bf16() && tile.columns <= 16 => match tile.rows {
-                    12 => x86::outer_512_pairs::<12, 1>(tile),
-                    8 => x86::outer_512_pairs::<8, 1>(tile),
-                    4 => x86::outer_512_pairs::<4, 1>(tile),
-                    3 => x86::outer_512_pairs::<3, 1>(tile),
-                    _ => in_parts(tile, 1, |t| x86::outer_512_pairs::<1, 1>(t)),
-                },
+                Isa::Amx | Isa::Avx512 if multiplies_bf16() && tile.columns <= 16 => {
+                    match tile.rows {
+                        12 => x86::outer_512_pairs::<12, 1>(tile),
+                        8 => x86::outer_512_pairs::<8, 1>(tile),
+                        4 => x86::outer_512_pairs::<4, 1>(tile),
+                        3 => x86::outer_512_pairs::<3, 1>(tile),
+                        _ => in_parts(tile, 1, |t| x86::outer_512_pairs::<1, 1>(t)),
+                    }
+                }
                 #[cfg(target_arch = "x86_64")]
                 Isa::Amx | Isa::Avx512 if multiplies_bf16() => match tile.rows {
                     12 => x86::outer_512_pairs::<12, 2>(tile),

@@ -189,29 +189,13 @@ impl<'a> OuterProducts<'a> {
         let (len, slabs) = (grad.len(), self.slabs.count);
         if len <= SMALL_MATRIX && slabs >= PARTS.min(tiles) {
             let parts = PARTS.min(slabs);
-            // Taken, not borrowed: while this thread waits it may begin another such product.
-            let mut partial = PARTIAL.take();
-            partial.resize(partial.len().max(len * (parts - 1)), 0.0);
-            let used = &mut partial[..len * (parts - 1)];
-            let stretch = |i: usize, sums: &mut [f32]| {
+            sum_stretches(grad, parts, |i, sums| {
                 let part = Part {
                     slabs: cut(slabs, parts, i),
                     tiles: 0..tiles,
                 };
                 self.run::<T>(&part, Shared(sums.as_mut_ptr()));
-            };
-            let others = used.par_chunks_mut(len).enumerate();
-            rayon::join(
-                || stretch(0, grad),
-                || {
-                    others.for_each(|(i, sums)| {
-                        sums.fill(0.0);
-                        stretch(i + 1, sums);
-                    });
-                },
-            );
-            add_parts(grad, used);
-            PARTIAL.set(partial);
+            });
         } else {
             let parts = PARTS.min(tiles);
             let shared = Shared(grad.as_mut_ptr());
@@ -439,7 +423,29 @@ fn cut(all: usize, parts: usize, i: usize) -> Range<usize> {
     i * all / parts..(i + 1) * all / parts
 }
 
-/// Adds sums of stretches to the gradient: each number's in order, whoever adds them up.
+/// Adds the sums of `parts` stretches to the gradient, on all threads: `stretch(i, sums)` adds those of
+/// stretch `i`.
+fn sum_stretches(grad: &mut [f32], parts: usize, stretch: impl Fn(usize, &mut [f32]) + Sync) {
+    let len = grad.len();
+    // Taken, not borrowed: while this thread waits it may begin another such product.
+    let mut partial = PARTIAL.take();
+    partial.resize(partial.len().max(len * (parts - 1)), 0.0);
+    let used = &mut partial[..len * (parts - 1)];
+    let others = used.par_chunks_mut(len).enumerate();
+    rayon::join(
+        || stretch(0, grad),
+        || {
+            others.for_each(|(i, sums)| {
+                sums.fill(0.0);
+                stretch(i + 1, sums);
+            });
+        },
+    );
+    add_parts(grad, used);
+    PARTIAL.set(partial);
+}
+
+/// Each number's parts in order, whoever adds them up.
 fn add_parts(grad: &mut [f32], parts: &[f32]) {
     const PIECE: usize = 1 << 13;
     let len = grad.len();

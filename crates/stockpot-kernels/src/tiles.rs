@@ -96,8 +96,8 @@ impl Tiles {
             match (left[1].is_null(), width == SIDE) {
                 (false, false) => two_by_two(left, right, blocks, sums),
                 (false, true) => two_by_one(left, right, blocks, sums),
-                (true, false) => one_by_two(left[0], right, blocks, sums),
-                (true, true) => one_by_one(left[0], right, blocks, sums),
+                (true, false) => one_by_two(left, right, blocks, sums),
+                (true, true) => one_by_one(left, right, blocks, sums),
             }
         }
     }
@@ -113,7 +113,7 @@ impl Drop for Tiles {
     }
 }
 
-/// A loop over tiles; all of its registers are clobbered.
+/// Assembly that may use every tile register.
 macro_rules! tiles {
     ($($line:literal),* ; $($operands:tt)*) => {
         asm!(
@@ -126,132 +126,122 @@ macro_rules! tiles {
     };
 }
 
-/// # Safety
-/// As [`Tiles::multiply`], for a row of `blocks` tiles each and 32 columns.
-unsafe fn two_by_two(left: [*const Pair; 2], right: *const Pair, blocks: usize, sums: &mut Sums) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        tiles!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "2:",
-            "tileloadd tmm4, [{a} + {s64}]",
-            "tileloadd tmm6, [{r} + {s128}]",
-            "tileloadd tmm7, [{r} + {s128} + 64]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{b} + {s64}]",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {a}, 1024",
-            "add {b}, 1024",
-            "add {r}, 2048",
-            "dec {n}",
-            "jnz 2b",
-            "tilestored [{to} + {s128}], tmm0",
-            "tilestored [{to} + {s128} + 64], tmm1",
-            "tilestored [{to} + {s128} + 2048], tmm2",
-            "tilestored [{to} + {s128} + 2112], tmm3";
-            a = inout(reg) left[0] => _,
-            b = inout(reg) left[1] => _,
-            r = inout(reg) right => _,
-            n = inout(reg) blocks => _,
-            to = in(reg) sums,
-            s64 = in(reg) 64usize,
-            s128 = in(reg) 128usize,
-        );
-    }
+/// A product in one shape: what is cleared, what a step loads and multiplies, how far it goes on in the
+/// right operand, and what is stored.
+macro_rules! product {
+    (
+        $(#[$about:meta])* $name:ident,
+        clear: [$($clear:literal),*],
+        step: [$($step:literal),*],
+        go_on: $go_on:literal,
+        store: [$($store:literal),*]
+    ) => {
+        $(#[$about])*
+        ///
+        /// # Safety
+        /// As [`Tiles::multiply`]; `blocks` is not 0.
+        unsafe fn $name(
+            left: [*const Pair; 2],
+            right: *const Pair,
+            blocks: usize,
+            sums: &mut Sums,
+        ) {
+            // SAFETY: the caller's promise; a second pointer that no step reads may be null.
+            unsafe {
+                tiles!(
+                    $($clear,)*
+                    "2:",
+                    $($step,)*
+                    "add {a}, 1024",
+                    "add {b}, 1024",
+                    $go_on,
+                    "dec {n}",
+                    "jnz 2b",
+                    $($store),*;
+                    a = inout(reg) left[0] => _,
+                    b = inout(reg) left[1] => _,
+                    r = inout(reg) right => _,
+                    n = inout(reg) blocks => _,
+                    to = in(reg) sums,
+                    s64 = in(reg) 64usize,
+                    s128 = in(reg) 128usize,
+                );
+            }
+        }
+    };
 }
 
-/// # Safety
-/// As [`Tiles::multiply`], for a row of `blocks` tiles each and 16 columns.
-unsafe fn two_by_one(left: [*const Pair; 2], right: *const Pair, blocks: usize, sums: &mut Sums) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        tiles!(
-            "tilezero tmm0",
-            "tilezero tmm2",
-            "2:",
-            "tileloadd tmm4, [{a} + {s64}]",
-            "tileloadd tmm6, [{r} + {s64}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{b} + {s64}]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "add {a}, 1024",
-            "add {b}, 1024",
-            "add {r}, 1024",
-            "dec {n}",
-            "jnz 2b",
-            "tilestored [{to} + {s128}], tmm0",
-            "tilestored [{to} + {s128} + 2048], tmm2";
-            a = inout(reg) left[0] => _,
-            b = inout(reg) left[1] => _,
-            r = inout(reg) right => _,
-            n = inout(reg) blocks => _,
-            to = in(reg) sums,
-            s64 = in(reg) 64usize,
-            s128 = in(reg) 128usize,
-        );
-    }
-}
+product!(
+    /// Two rows of tiles by 32 columns.
+    two_by_two,
+    clear: ["tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"],
+    step: [
+        "tileloadd tmm4, [{a} + {s64}]",
+        "tileloadd tmm6, [{r} + {s128}]",
+        "tileloadd tmm7, [{r} + {s128} + 64]",
+        "tdpbf16ps tmm0, tmm4, tmm6",
+        "tileloadd tmm5, [{b} + {s64}]",
+        "tdpbf16ps tmm1, tmm4, tmm7",
+        "tdpbf16ps tmm2, tmm5, tmm6",
+        "tdpbf16ps tmm3, tmm5, tmm7"
+    ],
+    go_on: "add {r}, 2048",
+    store: [
+        "tilestored [{to} + {s128}], tmm0",
+        "tilestored [{to} + {s128} + 64], tmm1",
+        "tilestored [{to} + {s128} + 2048], tmm2",
+        "tilestored [{to} + {s128} + 2112], tmm3"
+    ]
+);
 
-/// # Safety
-/// As [`Tiles::multiply`], for one row of `blocks` tiles and 32 columns.
-unsafe fn one_by_two(left: *const Pair, right: *const Pair, blocks: usize, sums: &mut Sums) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        tiles!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "2:",
-            "tileloadd tmm4, [{a} + {s64}]",
-            "tileloadd tmm6, [{r} + {s128}]",
-            "tileloadd tmm7, [{r} + {s128} + 64]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "add {a}, 1024",
-            "add {r}, 2048",
-            "dec {n}",
-            "jnz 2b",
-            "tilestored [{to} + {s128}], tmm0",
-            "tilestored [{to} + {s128} + 64], tmm1";
-            a = inout(reg) left => _,
-            r = inout(reg) right => _,
-            n = inout(reg) blocks => _,
-            to = in(reg) sums,
-            s64 = in(reg) 64usize,
-            s128 = in(reg) 128usize,
-        );
-    }
-}
+product!(
+    /// Two rows of tiles by 16 columns.
+    two_by_one,
+    clear: ["tilezero tmm0", "tilezero tmm2"],
+    step: [
+        "tileloadd tmm4, [{a} + {s64}]",
+        "tileloadd tmm6, [{r} + {s64}]",
+        "tdpbf16ps tmm0, tmm4, tmm6",
+        "tileloadd tmm5, [{b} + {s64}]",
+        "tdpbf16ps tmm2, tmm5, tmm6"
+    ],
+    go_on: "add {r}, 1024",
+    store: [
+        "tilestored [{to} + {s128}], tmm0",
+        "tilestored [{to} + {s128} + 2048], tmm2"
+    ]
+);
 
-/// # Safety
-/// As [`Tiles::multiply`], for one row of `blocks` tiles and 16 columns.
-unsafe fn one_by_one(left: *const Pair, right: *const Pair, blocks: usize, sums: &mut Sums) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        tiles!(
-            "tilezero tmm0",
-            "2:",
-            "tileloadd tmm4, [{a} + {s64}]",
-            "tileloadd tmm6, [{r} + {s64}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "add {a}, 1024",
-            "add {r}, 1024",
-            "dec {n}",
-            "jnz 2b",
-            "tilestored [{to} + {s128}], tmm0";
-            a = inout(reg) left => _,
-            r = inout(reg) right => _,
-            n = inout(reg) blocks => _,
-            to = in(reg) sums,
-            s64 = in(reg) 64usize,
-            s128 = in(reg) 128usize,
-        );
-    }
-}
+product!(
+    /// One row of tiles by 32 columns.
+    one_by_two,
+    clear: ["tilezero tmm0", "tilezero tmm1"],
+    step: [
+        "tileloadd tmm4, [{a} + {s64}]",
+        "tileloadd tmm6, [{r} + {s128}]",
+        "tileloadd tmm7, [{r} + {s128} + 64]",
+        "tdpbf16ps tmm0, tmm4, tmm6",
+        "tdpbf16ps tmm1, tmm4, tmm7"
+    ],
+    go_on: "add {r}, 2048",
+    store: [
+        "tilestored [{to} + {s128}], tmm0",
+        "tilestored [{to} + {s128} + 64], tmm1"
+    ]
+);
+
+product!(
+    /// One row of tiles by 16 columns.
+    one_by_one,
+    clear: ["tilezero tmm0"],
+    step: [
+        "tileloadd tmm4, [{a} + {s64}]",
+        "tileloadd tmm6, [{r} + {s64}]",
+        "tdpbf16ps tmm0, tmm4, tmm6"
+    ],
+    go_on: "add {r}, 1024",
+    store: ["tilestored [{to} + {s128}], tmm0"]
+);
 
 /// `rounds` rounds of four products that need no memory, for [`crate::ceiling`]; returns the
 /// products and sums of a round.

@@ -74,6 +74,39 @@ fn a_tiny_bench_goes_the_whole_way() {
 }
 
 #[test]
+fn ways_to_train_race_for_the_same_time() {
+    let Some(stock) = Stock::empty() else {
+        return;
+    };
+    if !stock.has_heads() {
+        skip("the head data are not installed (`stockpot models install`)");
+        return;
+    }
+    let line = "eval race --tiny --minutes 0.02 --only scratch,lite -o report";
+    let reply = stock.ok(line);
+    let outcomes = reply["outcomes"].as_array().unwrap();
+    let tracks: Vec<&Value> = outcomes.iter().map(|o| &o["track"]).collect();
+    assert_eq!(tracks, ["scratch", "lite"]);
+    let value = |way: usize, name: &str| {
+        let measures = outcomes[way]["measures"].as_array().unwrap();
+        let found = measures.iter().find(|m| m["name"] == name);
+        found.unwrap()["value"].as_f64().unwrap()
+    };
+    // After a second there is a face only where one was to begin with, and a small file.
+    assert!(value(1, "difference, A redrawn") < 0.7 * value(0, "difference, A redrawn"));
+    assert!(value(1, "a person's file") < 2.0 && value(0, "a person's file") > 10.0);
+    let page = fs::read_to_string(stock.path("report/eval.html")).unwrap();
+    assert!(page.matches("data:image/jpeg;base64,").count() >= 4 * 4);
+
+    let wrong = stock.run("eval race --tiny --only fast");
+    assert_ne!(wrong.code, Some(0));
+    assert!(wrong.err.contains("stock-128"), "{}", wrong.err);
+    let unasked = stock.run("eval race clip.mp4");
+    assert_eq!(unasked.code, Some(2), "{}", unasked.err);
+    assert!(unasked.err.contains("--consent"), "{}", unasked.err);
+}
+
+#[test]
 fn the_mark_and_the_credentials_are_measured() {
     let Some(stock) = Stock::empty() else {
         return;

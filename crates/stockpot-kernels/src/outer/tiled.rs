@@ -15,8 +15,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{CeilingDivision, Laid, Line, OuterProducts, PARTIAL, PARTS, SMALL_MATRIX, Shared};
-use super::{Slabs, cut, pictures_of};
+use super::{CeilingDivision, Laid, Line, OuterProducts, PARTS, SMALL_MATRIX, Shared, Slabs};
+use super::{cut, pictures_of, sum_stretches};
 use crate::aligned::Aligned;
 use crate::gather::Gather;
 use crate::isa::Isa;
@@ -110,29 +110,13 @@ impl<'a> OuterProducts<'a> {
             columns: 0..g.out_c,
         };
         if len <= SMALL_MATRIX && slabs >= PARTS {
-            // Taken, not borrowed: while this thread waits it may begin another such product.
-            let mut partial = PARTIAL.take();
-            partial.resize(partial.len().max(len * (PARTS - 1)), 0.0);
-            let used = &mut partial[..len * (PARTS - 1)];
-            let stretch = |i: usize, sums: &mut [f32]| {
+            sum_stretches(grad, PARTS, |i, sums| {
                 let part = Part {
                     slabs: cut(slabs, PARTS, i),
                     ..whole.clone()
                 };
                 self.run_tiled(&part, Shared(sums.as_mut_ptr()));
-            };
-            let others = used.par_chunks_mut(len).enumerate();
-            rayon::join(
-                || stretch(0, grad),
-                || {
-                    others.for_each(|(i, sums)| {
-                        sums.fill(0.0);
-                        stretch(i + 1, sums);
-                    });
-                },
-            );
-            super::add_parts(grad, used);
-            PARTIAL.set(partial);
+            });
             return;
         }
         let (mut channels, mut columns) = (CHANNELS[usize::from(g.stride == 1)], COLUMNS);
@@ -280,7 +264,8 @@ impl<'a> OuterProducts<'a> {
         let mut row = 0;
         for (k, gather) in self.gathers.iter().enumerate() {
             let left = &left[k * left_tiles * slab.blocks * CELLS..];
-            let left = |tile: usize| left[tile * slab.blocks * CELLS..][..slab.blocks * CELLS].as_ptr();
+            let left =
+                |tile: usize| left[tile * slab.blocks * CELLS..][..slab.blocks * CELLS].as_ptr();
             for tap in &gather.taps {
                 for first in part.channels.clone().step_by(SUMS) {
                     let channels = (part.channels.end - first).min(SUMS);
@@ -301,8 +286,19 @@ impl<'a> OuterProducts<'a> {
                         // SAFETY: both operands were cut to their lengths just now; the rectangle
                         // stays inside the gradient, and no other part has it.
                         unsafe {
-                            tiles.multiply([left(tile), second], right, width, slab.blocks, &mut sums);
-                            add_turned(&sums, [channels, columns], grad.0.wrapping_add(at), g.out_c);
+                            tiles.multiply(
+                                [left(tile), second],
+                                right,
+                                width,
+                                slab.blocks,
+                                &mut sums,
+                            );
+                            add_turned(
+                                &sums,
+                                [channels, columns],
+                                grad.0.wrapping_add(at),
+                                g.out_c,
+                            );
                         }
                     }
                 }
@@ -329,10 +325,18 @@ impl<'a> OuterProducts<'a> {
         let end = (g.in_w as isize - dx).max(0).div_ceil_by(stride) as usize;
         let columns = first.min(g.grid_w)..end.min(g.grid_w);
         let mut met = false;
-        let mut rows = right.chunks_exact_mut(g.grid_w * width);
-        for i in 0..slab.groups.len() {
-            for gy in slab.lines.clone() {
-                let Some(to) = rows.next() else { return met };
+        let lines = slab.lines.len();
+        let positions = slab.groups.len() * lines * g.grid_w;
+        let (filled, rest) = right[..slab.blocks * SIDE * width].split_at_mut(positions * width);
+        for (i, group) in filled
+            .chunks_exact_mut(lines * g.grid_w * width)
+            .enumerate()
+        {
+            for (gy, to) in slab
+                .lines
+                .clone()
+                .zip(group.chunks_exact_mut(g.grid_w * width))
+            {
                 let y = (gy * g.stride) as isize + dy as isize;
                 if y < 0 || y >= g.in_h as isize || columns.is_empty() {
                     to.fill(Pair::ZERO);
@@ -357,8 +361,7 @@ impl<'a> OuterProducts<'a> {
             }
         }
         // Positions that fill up the last tile.
-        let positions = slab.groups.len() * slab.lines.len() * g.grid_w;
-        right[positions * width..slab.blocks * SIDE * width].fill(Pair::ZERO);
+        rest.fill(Pair::ZERO);
         met
     }
 }
@@ -423,12 +426,7 @@ unsafe fn copy_line(from: [&[Pair]; 2], step: usize, width: usize, to: &mut [Pai
 /// # Safety
 /// `grad` leads to that many rows, `stride` apart; the processor has the instructions.
 #[target_feature(enable = "avx512f")]
-unsafe fn add_turned(
-    sums: &Sums,
-    [channels, columns]: [usize; 2],
-    grad: *mut f32,
-    stride: usize,
-) {
+unsafe fn add_turned(sums: &Sums, [channels, columns]: [usize; 2], grad: *mut f32, stride: usize) {
     for n in (0..columns).step_by(SIDE) {
         let lanes = (columns - n).min(SIDE);
         let mask = ((1u32 << lanes) - 1) as __mmask16;
