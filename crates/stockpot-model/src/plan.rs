@@ -174,6 +174,11 @@ impl Plan {
             self.graph.layout.len(),
             "weights of another network"
         );
+        in_pool(|| self.load_here(data));
+        self.loaded = true;
+    }
+
+    fn load_here(&mut self, data: &[f32]) {
         let specs = self.graph.layout.specs();
         for (node, layer) in self.graph.nodes.iter().zip(&mut self.layers) {
             let arrays = match node.op {
@@ -194,7 +199,6 @@ impl Plan {
                 Layer::Dense(l) => l.load(weight, bias, self.training),
             }
         }
-        self.loaded = true;
     }
 
     /// Runs a batch and returns the output.
@@ -208,6 +212,12 @@ impl Plan {
         assert!(self.loaded, "weights must be loaded before a plan runs");
         let place = self.memory.value_place(0);
         assert_eq!(input.len(), place.len, "input of the plan");
+        in_pool(|| self.forward_here(input));
+        self.output()
+    }
+
+    fn forward_here(&mut self, input: &[f32]) {
+        let place = self.memory.value_place(0);
         let mut first = self.memory.take(place);
         copy(input, &mut first[..place.len]);
         self.memory.put(place, first);
@@ -220,7 +230,6 @@ impl Plan {
             self.forward_node(i, &mut out[..place.len]);
             self.memory.put(place, out);
         }
-        self.output()
     }
 
     /// The output of the last forward run.
@@ -293,6 +302,12 @@ impl Plan {
             ) => {}
         }
     }
+}
+
+/// Does `work` on a thread of the pool, which then shares out its parts itself. From any other thread
+/// every parallel loop would be handed over and waited for asleep: hundreds a step.
+pub(crate) fn in_pool(work: impl FnOnce() + Send) {
+    rayon::scope(|_| work());
 }
 
 /// A copy on all threads.

@@ -6,7 +6,8 @@ use stockpot_kernels::{Epilogue, Gather, Isa, PackedMatrix, matmul, matmul_all, 
 
 use crate::graph::{NodeId, Op};
 use crate::plan::{
-    CHUNK, ConvLayer, DenseLayer, Layer, Plan, UpConvLayer, average_down_backward, copy, source,
+    CHUNK, ConvLayer, DenseLayer, Layer, Plan, UpConvLayer, average_down_backward, copy, in_pool,
+    source,
 };
 use crate::plan_memory::heir_of;
 
@@ -45,10 +46,24 @@ impl Plan {
     fn run_back(
         &mut self,
         grad_output: &[f32],
-        mut grad_params: Option<&mut [f32]>,
+        grad_params: Option<&mut [f32]>,
         want_input_grad: bool,
     ) -> &[f32] {
         assert!(self.training, "an inference plan cannot run backward");
+        in_pool(|| self.run_back_here(grad_output, grad_params, want_input_grad));
+        if want_input_grad {
+            self.memory.at(self.memory.grad_place(0))
+        } else {
+            &[]
+        }
+    }
+
+    fn run_back_here(
+        &mut self,
+        grad_output: &[f32],
+        mut grad_params: Option<&mut [f32]>,
+        want_input_grad: bool,
+    ) {
         let last = self.graph.nodes.len() - 1;
         let end = source(&self.graph, NodeId(last)).0;
         let place = self.memory.grad_place(end);
@@ -65,11 +80,6 @@ impl Plan {
             let weights = grad_params.as_deref_mut();
             self.backward_node(i, &mut grad[..place.len], weights, want_input_grad);
             self.memory.put(place, grad);
-        }
-        if want_input_grad {
-            self.memory.at(self.memory.grad_place(0))
-        } else {
-            &[]
         }
     }
 
