@@ -309,7 +309,7 @@ pub(crate) enum PrecisionName {
     Auto,
     /// 32 bits: the same numbers on every machine
     F32,
-    /// 16 bits with the range of 32: up to five times as fast
+    /// 16 bits with the range of 32: up to three times as fast
     Bf16,
 }
 

@@ -8,6 +8,7 @@
 //! Start with [`gather`] (one description that covers a convolution forward, its input gradient
 //! and the phase-decomposed up-sampling convolution), then [`matmul`] (the implicit matrix product
 //! over it) and [`weight_grad`] (the transposed product). [`conv`] turns layer shapes into gathers.
+//! Where the processor has matrix registers, products of `bf16` go through them: `tiles`.
 //!
 //! Every result is a fixed sum in a fixed order: it does not depend on the number of threads.
 
