@@ -92,7 +92,7 @@ pub fn multiplies_bf16() -> bool {
 }
 
 /// Whether products of `bf16` are quicker here than those of `f32`: in matrix registers they are,
-/// and with AMD's instructions (912 against 466 GFLOP/s on two cores of a Zen 4); with Intel's
+/// and with AMD's instructions (912 against 466 GFLOP/s on two cores of an EPYC); with Intel's
 /// without matrix registers they are not (221 against 210).
 pub fn gains_from_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
